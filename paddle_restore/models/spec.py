@@ -1,0 +1,66 @@
+"""What the outside must know of a network, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, Union
+
+INPUT_CHANNELS = {"srgb": 3, "bayer": 4, "xtrans": 9, "mosaic": 1}
+"""Channels of each input kind: sRGB picture, packed Bayer, packed X-Trans, one-channel mosaic."""
+
+PACK_FACTOR = {"srgb": 1, "bayer": 2, "xtrans": 3, "mosaic": 1}
+"""Sensor (or picture) pixels per input pixel, along each side."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A noise input: `channels` at 1/`stride` of the input's height and width (InvDN)."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What data loading, tiling, export and serving need to know of a network.
+
+    input     `srgb`, `bayer` (packed, 4 ch), `xtrans` (packed, 9 ch) or `mosaic` (1 ch)
+    scale     output pixels per input pixel, along each side
+    multiple  the input's height and width must be divisible by this
+    halo      input pixels of context that an output pixel depends on (in each direction),
+              or "global" where the network pools over the whole picture
+    latent    the noise input, if there is one
+    """
+
+    id: str
+    input: str
+    scale: int
+    multiple: int
+    halo: Union[int, str]
+    paper: str
+    repository: str
+    licence: str
+    latent: Optional[Latent] = None
+
+    def __post_init__(self) -> None:
+        if self.input not in INPUT_CHANNELS:
+            raise ValueError(f"{self.id}: input must be one of {sorted(INPUT_CHANNELS)}, not {self.input!r}")
+        if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
+            raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
+
+    @property
+    def in_channels(self) -> int:
+        return INPUT_CHANNELS[self.input]
+
+    @property
+    def raw(self) -> bool:
+        """True where the network reads sensor data and not a picture."""
+        return self.input != "srgb"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
+        latent = values.get("latent")
+        return cls(**{**values, "latent": Latent(**latent) if latent else None})
