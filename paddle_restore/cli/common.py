@@ -1,0 +1,79 @@
+"""Options and steps that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from paddle_restore.errors import UserError
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, required=True, help="recipe (YAML)")
+    parser.add_argument(
+        "-o",
+        "--override",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override recipe keys",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu where there is one")
+
+
+def use_device(name: Optional[str]) -> str:
+    """Choose the device and return its name. Raises UserError where there is no GPU to use."""
+    warnings.filterwarnings("ignore", message="No ccache found")
+    import paddle
+
+    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    if name == "gpu" and not usable:
+        raise UserError(
+            "--device gpu: this PaddlePaddle finds no GPU; install paddlepaddle-gpu and a driver, or use --device cpu"
+        )
+    name = name or ("gpu" if usable else "cpu")
+    paddle.set_device(name)
+    return name
+
+
+def load_model(config: Any, weights: Path) -> Any:
+    """Build the recipe's network with the weights of a file."""
+    from paddle_restore.models import create_model
+    from paddle_restore.weights import load_into, load_pdparams
+
+    model = create_model(config.model.id, **config.model.args)
+    load_into(model, load_pdparams(weights), source=weights)
+    model.eval()
+    return model
+
+
+def preprocess_of(config: Any) -> Any:
+    """The part of a recipe's data section that restoring files needs too."""
+    from paddle_restore.inference.package import Preprocess
+
+    known = {key: getattr(config.data, key) for key in Preprocess.model_fields if hasattr(config.data, key)}
+    return Preprocess(**known)
+
+
+def ratio(text: str) -> Union[float, None]:
+    """Parse --ratio: a positive number, or `auto` (None)."""
+    if text == "auto":
+        return None
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a positive number or auto")
+    return value
+
+
+def boolean(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError("must be true or false")

@@ -1,0 +1,31 @@
+"""Export a network as a static graph for Paddle Inference, checked against its own code."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from paddle_restore.cli.common import add_recipe, load_model, preprocess_of, use_device
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe(parser)
+    parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
+    parser.add_argument("--save_inference_dir", type=Path, required=True, metavar="DIR")
+
+
+def run(args: argparse.Namespace) -> int:
+    from paddle_restore.engine.config import load_config
+
+    config = load_config(args.config, tuple(args.override))
+    use_device("cpu")
+    from paddle_restore.inference.export import export
+
+    package = export(
+        load_model(config, args.weights), args.save_inference_dir, config.model.id, preprocess_of(config)
+    )
+    for check in package.checks:
+        print(f"checked on input {list(check.input_shape)}: largest difference {check.max_difference:.2e}")
+    size = sum(file.stat().st_size for file in args.save_inference_dir.iterdir() if file.is_file()) / 2**20
+    print(f"exported {config.model.id} to {args.save_inference_dir} ({size:.1f} MiB)")
+    return 0

@@ -1,0 +1,62 @@
+"""The `paddle-restore` command and what tools/*.py call: parse, run, one line for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn, Optional
+
+from paddle_restore.errors import UserError
+
+# command: (module, what it does). A module has add_arguments(parser) and run(args) -> exit code.
+COMMANDS = {
+    "train": ("train", "train a network from a recipe"),
+    "eval": ("eval", "measure a network on a recipe's evaluation data"),
+    "predict": ("predict", "restore files with a network's own code"),
+    "export": ("export_model", "weights -> a folder for Paddle Inference"),
+    "infer": ("infer", "restore files with an exported folder"),
+    "prepare_demo": ("prepare_demo", "make the demo data"),
+}
+ALIASES = {"export_model": "export"}
+
+
+def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) -> NoReturn:
+    """Run `command`, or the one that the first argument names, and exit.
+
+    Exit codes: 0 done, 1 some files failed and the rest is done, 2 a mistake that the user can
+    mend (one line on stderr), 130 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if command is None:
+        parser = argparse.ArgumentParser(prog="paddle-restore", description=__doc__)
+        parser.add_argument(
+            "command", choices=list(COMMANDS), help="; ".join(f"{k}: {v[1]}" for k, v in COMMANDS.items())
+        )
+        command = parser.parse_args(argv[:1]).command
+        argv = argv[1:]
+    command = ALIASES.get(command, command)
+    module = import_module(f"paddle_restore.cli.{COMMANDS[command][0]}")
+    parser = argparse.ArgumentParser(
+        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    try:
+        code = module.run(args)
+    except UserError as error:
+        if args.debug:
+            raise
+        code = fail(error)
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def fail(error: UserError) -> int:
+    """Print a user's mistake as one line; return its exit code."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return 2

@@ -1,0 +1,99 @@
+"""What predict and infer have in common: files in, pictures and numbers out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from paddle_restore.cli.common import ratio
+from paddle_restore.cli.main import fail
+from paddle_restore.data.files import list_files, make_folder
+from paddle_restore.data.image import is_picture, write_image
+from paddle_restore.data.raw import is_raw
+from paddle_restore.data.sid import match_target
+from paddle_restore.errors import UserError
+from paddle_restore.inference.report import Recorder
+from paddle_restore.inference.restorer import Restorer
+from paddle_restore.metrics import evaluate
+
+METRICS = ("psnr", "ssim_rgb_matlab")
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", type=Path, required=True, help="file or folder")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the pictures (PNG)"
+    )
+    parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
+    parser.add_argument(
+        "--ratio",
+        type=ratio,
+        default="auto",
+        metavar="auto|N",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
+        "else estimated from the file",
+    )
+
+
+def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
+    """Restore one file, or every readable file of a folder; return the exit code."""
+    wanted, what = (is_raw, "raw files") if restorer.spec.raw else (is_picture, "pictures")
+    files = list_files(args.input, wanted, what)
+    targets = (
+        list_files(args.target, lambda p: is_raw(p) or is_picture(p), "pictures or raw files")
+        if args.target
+        else None
+    )
+    make_folder(args.output)
+    scores: list[dict[str, float]] = []
+    failed = 0
+    for path in files:
+        try:
+            scores.append(_restore_file(restorer, path, targets, args, recorder))
+        except UserError as error:
+            if args.input.is_file():
+                raise
+            fail(error)
+            failed += 1
+    if targets and scores:
+        print(_format("mean", {name: float(np.mean([score[name] for score in scores])) for name in METRICS}))
+    print(f"restored {len(scores)} of {len(files)} files to {args.output}")
+    return 1 if failed else 0
+
+
+def _restore_file(
+    restorer: Restorer, path: Path, targets: Any, args: argparse.Namespace, recorder: Optional[Recorder]
+) -> dict[str, float]:
+    target = match_target(path, targets) if targets else None
+    amplification = args.ratio
+    if amplification is None and target is not None:
+        amplification = restorer.known_ratio(path, target)
+    times = recorder or Recorder.silent()
+    with times.step("preprocess"):
+        frame = restorer.read(path, amplification)
+    with times.step("inference"):
+        output = restorer.run(frame)
+    with times.step("postprocess"):
+        restored = restorer.finish(frame, output)
+    written = args.output / f"{path.stem}.png"
+    write_image(written, restored.picture)
+    scores: dict[str, float] = {}
+    if target is not None:
+        reference = restorer.target(target)
+        if reference.shape != restored.picture.shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (reference.shape, restored.picture.shape)]
+            raise UserError(f"{target}: has {sizes[0]} pixels, but {path} gives {sizes[1]}")
+        scores = evaluate(restored.picture, reference, METRICS)
+    shown = {"ratio": restored.ratio, **scores} if restored.ratio else scores
+    print(f"{_format(path, shown)} -> {written}", flush=True)
+    return scores
+
+
+def _format(name: Any, values: dict[str, float]) -> str:
+    numbers = ", ".join(
+        f"{key}: {value:.1f}" if key == "ratio" else f"{key}: {value:.4f}" for key, value in values.items()
+    )
+    return f"image_name: {name}" + (f", {numbers}" if numbers else "")

@@ -1,0 +1,17 @@
+"""The kinds of dataset that a recipe can name in `data.kind`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
+from paddle_restore.options import Options
+
+
+class DatasetKind(NamedTuple):
+    options: type[Options]
+    train: Any
+    eval: Any
+
+
+DATASETS = {"sid": DatasetKind(SIDOptions, SIDTrain, SIDEval)}

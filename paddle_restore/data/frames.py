@@ -1,0 +1,33 @@
+"""Where a dataset takes its decoded frames from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Protocol
+
+import numpy as np
+
+from paddle_restore.data.raw import RawImage, develop, read_raw
+
+
+class Frames(Protocol):
+    """A source of decoded raw files. `target` is aligned with the whole mosaic, pixel by pixel."""
+
+    def raw(self, path: Path) -> RawImage: ...
+
+    def target(self, path: Path) -> np.ndarray:
+        """(H, W, 3) uint16 sRGB."""
+        ...
+
+
+class DecodedFrames:
+    """Decode at every access: no memory, no disk, and the whole cost every time."""
+
+    def __init__(self, black_level: Optional[float] = None, white_level: Optional[float] = None):
+        self.levels = (black_level, white_level)
+
+    def raw(self, path: Path) -> RawImage:
+        return read_raw(path).with_levels(*self.levels)
+
+    def target(self, path: Path) -> np.ndarray:
+        return develop(path)

@@ -1,0 +1,203 @@
+"""Recipes: YAML files with `_base_`, overridden by `-o a.b=v`, checked against a schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Optional, Union
+
+import yaml
+from pydantic import Field, SerializeAsAny, model_validator
+
+from paddle_restore.data.datasets import DATASETS
+from paddle_restore.engine.objectives import OBJECTIVES
+from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.metrics import PROTOCOLS
+from paddle_restore.options import Options, validate
+
+BASE = "_base_"
+
+
+class ModelOptions(Options):
+    id: str = Field(description="one of paddle_restore.list_models()")
+    args: dict[str, Any] = Field({}, description="keyword arguments of the network, e.g. {width: 8}")
+
+
+class OptimizerOptions(Options):
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = Field(0.0, ge=0, description="L2 added to the gradient; decoupled for adamw")
+    clip_norm: Optional[float] = Field(None, gt=0, description="largest global norm of the gradient")
+
+
+class ScheduleOptions(Options):
+    """Learning rate over training; `by` says what milestones, warmup and steps count."""
+
+    kind: Literal["constant", "step", "multistep", "cosine"] = "constant"
+    by: Literal["epoch", "iteration"] = "epoch"
+    step: Optional[int] = Field(None, gt=0, description="step: multiply by gamma every so many")
+    milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each")
+    gamma: float = Field(0.1, gt=0)
+    min_lr: float = Field(0.0, ge=0, description="cosine: the last learning rate")
+    warmup: int = Field(0, ge=0, description="linear rise from 0 over so many")
+
+    @model_validator(mode="after")
+    def _complete(self) -> ScheduleOptions:
+        if self.kind == "step" and self.step is None:
+            raise ValueError("a step schedule needs 'step'")
+        if self.kind == "multistep" and not self.milestones:
+            raise ValueError("a multistep schedule needs 'milestones'")
+        return self
+
+
+class StageOptions(Options):
+    """A part of progressive training: its own length, batch and crop."""
+
+    epochs: Optional[int] = Field(None, gt=0, description="counted like train.epochs or train.iterations")
+    iterations: Optional[int] = Field(None, gt=0)
+    batch_size: int = Field(gt=0)
+    crop: int = Field(gt=0)
+
+
+class TrainOptions(Options):
+    epochs: Optional[int] = Field(None, gt=0, description="either epochs or iterations")
+    iterations: Optional[int] = Field(None, gt=0)
+    stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
+    batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
+    num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+    log_every: int = Field(20, gt=0, description="iterations between two log lines")
+    amp: Optional[Literal["O1", "O2"]] = Field(None, description="mixed precision, on GPU only")
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"
+
+    @property
+    def unit(self) -> str:
+        """What `save.every` and `eval.every` count."""
+        return "epoch" if (self.stages[0] if self.stages else self).epochs else "iteration"
+
+
+class SaveOptions(Options):
+    every: float = Field(1.0, gt=0, description="epochs (or iterations) between checkpoints in latest/")
+    keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
+    keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
+
+
+class EvalOptions(Options):
+    every: Optional[float] = Field(None, gt=0, description="epochs (or iterations); default: at the end only")
+    at: tuple[int, ...] = Field((), description="also at these iterations")
+    metrics: tuple[str, ...] = ("psnr", "ssim_rgb_matlab")
+    best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
+    pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
+
+    @model_validator(mode="after")
+    def _known(self) -> EvalOptions:
+        for name in (*self.metrics, *filter(None, [self.best])):
+            if name not in PROTOCOLS:
+                raise ValueError(f"unknown metric protocol {name!r}{did_you_mean(name, PROTOCOLS)}")
+        if self.best and self.best not in self.metrics:
+            raise ValueError(f"best: {self.best!r} is not among metrics")
+        return self
+
+    @property
+    def best_metric(self) -> str:
+        return self.best or self.metrics[0]
+
+
+class Config(Options):
+    """A whole recipe."""
+
+    name: str = Field(description="names the run; the default output folder is output/NAME")
+    seed: int = Field(0, ge=0)
+    pretrained: Optional[Path] = Field(None, description="weights to start from")
+    model: ModelOptions
+    data: SerializeAsAny[Options]
+    objective: SerializeAsAny[Options]
+    optimizer: OptimizerOptions = OptimizerOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    train: TrainOptions
+    save: SaveOptions = SaveOptions()
+    eval: EvalOptions = EvalOptions()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Config:
+        train = self.train
+        if train.stages and (train.epochs or train.iterations):
+            raise ValueError("train: stages say how long to train; drop epochs and iterations")
+        for part in train.stages or (train,):
+            if (getattr(part, train.unit + "s") is None) or (part.epochs and part.iterations):
+                raise ValueError("train: set either epochs or iterations, the same in every stage")
+        return self
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
+    """Read a recipe and apply `-o key.path=value`. Raises UserError for anything that is off."""
+    path = Path(path)
+    values = _read(path, ())
+    for override in overrides:
+        _apply(values, override)
+    for section, kinds in (("data", {k: v.options for k, v in DATASETS.items()}), ("objective", OBJECTIVES)):
+        values[section] = _by_kind(values.get(section), kinds, path, section)
+    return validate(Config, values, path)
+
+
+def _by_kind(values: Any, kinds: dict[str, type[Options]], path: Path, section: str) -> Options:
+    """Check a section whose keys depend on its `kind`."""
+    if not isinstance(values, dict) or "kind" not in values:
+        raise UserError(f"{path}: key '{section}.kind' is missing; choose from: {', '.join(sorted(kinds))}")
+    kind = values["kind"]
+    if kind not in kinds:
+        raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
+    return validate(kinds[kind], values, path, section)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: {BASE} leads back to the file itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values")
+    bases = values.pop(BASE, [])
+    merged: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        merged = _merge(merged, _read(path.parent / base, (*seen, path.resolve())))
+    return _merge(merged, values)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings; a section of another `kind` (or model `id`) replaces the base's whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        other = both and any(k in value and k in old and value[k] != old[k] for k in ("kind", "id"))
+        merged[key] = _merge(old, value) if both and not other else value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"-o {override}: expected key.path=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = key.split(".")
+    for part in parents:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise UserError(f"-o {override}: {part!r} is a value, not a section")
+    # Choosing another model or kind drops the arguments of the old one.
+    if last in ("id", "kind") and values.get(last, value) != value:
+        values.clear()
+    values[last] = value

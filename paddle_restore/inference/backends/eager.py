@@ -1,0 +1,25 @@
+"""Run a network's own code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+
+
+class EagerNetwork:
+    """A network in evaluation mode, as a function of NumPy arrays."""
+
+    def __init__(self, model: Any):
+        # What a network folds away after training (weight normalisation) it offers as `deployed`.
+        self.model = model.deployed() if hasattr(model, "deployed") else model
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        training = self.model.training
+        self.model.eval()
+        with paddle.no_grad():
+            output = self.model(paddle.to_tensor(batch)).numpy()
+        if training:
+            self.model.train()
+        return output

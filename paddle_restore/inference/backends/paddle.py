@@ -1,0 +1,51 @@
+"""Run an exported graph by Paddle Inference. Its workarounds live here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import inference
+
+from paddle_restore.errors import UserError
+from paddle_restore.inference.package import read_package
+
+# Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
+# activation (or concatenation) reads it as a float: the process dies with a segmentation fault
+# on SID and MIRNetV2. The names in Paddle's own log (..._mkldnn_...) delete nothing.
+_BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
+
+
+class PaddleNetwork:
+    """An exported folder as a function of NumPy arrays: (N, C, H, W) -> (N, 3, s*H, s*W)."""
+
+    def __init__(self, folder: str | Path, device: str = "cpu", threads: int | None = None):
+        package = read_package(folder)
+        files = [str(Path(folder) / name) for name in (package.graph.program, package.graph.parameters)]
+        self.config = config = inference.Config(*files)
+        config.disable_glog_info()
+        self.threads = threads or len(os.sched_getaffinity(0))
+        if device == "gpu":
+            config.enable_use_gpu(256, 0)
+        else:
+            config.disable_gpu()
+            config.set_cpu_math_library_num_threads(self.threads)
+            # enable_memory_optim() is left alone: with a PIR graph it fails next to delete_pass.
+            for name in _BROKEN_ONEDNN_PASSES:
+                config.delete_pass(name)
+        try:
+            self._predictor: Any = inference.create_predictor(config)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
+            ) from None
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self._input.copy_from_cpu(np.ascontiguousarray(batch, np.float32))
+        self._predictor.run()
+        return self._output.copy_to_cpu()

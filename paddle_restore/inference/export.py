@@ -1,0 +1,96 @@
+"""Weights -> an exported folder that runs without the network's code."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from paddle_restore.data.files import make_folder
+from paddle_restore.errors import UserError
+from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.backends.paddle import PaddleNetwork
+from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
+
+
+def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) -> Package:
+    """Trace `model` (with `.spec`) for any height and width, check it, and fill `folder`.
+
+    The folder appears whole or not at all. Raises UserError if the graph, run by Paddle
+    Inference, differs from the eager network by more than `TOLERANCE` on any of three sizes.
+    """
+    folder = Path(folder)
+    make_folder(folder.parent)
+    spec = model.spec
+    eager = EagerNetwork(model)
+    eager.model.eval()
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
+        inner = Path(work) / "export"
+        inner.mkdir()
+        shape = [None, spec.in_channels, None, None]
+        static = paddle.jit.to_static(
+            eager.model, input_spec=[paddle.static.InputSpec(shape, "float32", "input")], full_graph=True
+        )
+        paddle.jit.save(static, str(inner / STEM))
+        program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (inner / n).is_file())
+        package = Package(
+            name=name,
+            spec=spec.to_dict(),
+            preprocess=preprocess,
+            graph=Graph(program=program, parameters=f"{STEM}.pdiparams"),
+            paddle=paddle.__version__,
+        )
+        package.write(inner)
+        package = package.model_copy(update={"checks": tuple(_compare(eager, inner, spec))})
+        package.write(inner)
+        _replace(inner, folder)
+    return package
+
+
+def _compare(eager: EagerNetwork, folder: Path, spec: Any) -> list[Check]:
+    """Compare the graph with the network on three sizes, one of them a batch of two."""
+    network = PaddleNetwork(folder)
+    rng = np.random.default_rng(0)
+    checks = []
+    for batch, height, width in ((1, 4, 4), (1, 8, 6), (2, 5, 9)):
+        unit = max(spec.multiple, 8)
+        unit = -(-unit // spec.multiple) * spec.multiple
+        x = rng.random((batch, spec.in_channels, height * unit, width * unit), np.float32)
+        expected, got = eager(x), network(x)
+        if expected.shape != got.shape:
+            raise UserError(f"export: the graph gives {got.shape} where the network gives {expected.shape}")
+        difference = float(np.abs(expected - got).max())
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise UserError(
+                f"export: on input {x.shape} the graph differs from the network by {difference:.3g} "
+                f"(allowed {TOLERANCE:g}); nothing was written"
+            )
+        checks.append(Check(input_shape=x.shape, max_difference=difference))
+    return checks
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`, which may only hold an earlier export."""
+    if folder.exists():
+        known = {
+            f"{STEM}.json",
+            f"{STEM}.pdmodel",
+            f"{STEM}.pdiparams",
+            f"{STEM}.pdiparams.info",
+            "inference.yml",
+        }
+        others = sorted(p.name for p in folder.iterdir() if p.name not in known)
+        if others:
+            # Beside files of the user's own (a run folder), add ours one by one, the manifest last.
+            for path in sorted(new.iterdir(), key=lambda p: p.name == "inference.yml"):
+                path.replace(folder / path.name)
+            return
+        shutil.rmtree(folder)
+    new.replace(folder)

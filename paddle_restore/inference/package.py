@@ -1,0 +1,85 @@
+"""The exported folder: graph, weights and `inference.yml`, which says everything that running it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import yaml
+from pydantic import Field, field_validator
+
+from paddle_restore.data.files import atomic_path
+from paddle_restore.errors import UserError
+from paddle_restore.models.spec import ModelSpec
+from paddle_restore.options import Options, validate
+
+FILE = "inference.yml"
+STEM = "model"
+
+
+class Preprocess(Options):
+    """How a file becomes the network's input."""
+
+    black_level: Optional[float] = Field(None, description="in place of what a raw file says")
+    white_level: Optional[float] = None
+    max_ratio: float = Field(300.0, gt=0, description="largest amplification by known exposures")
+
+
+class Graph(Options):
+    program: str = Field(description="model.json, or model.pdmodel of older Paddle")
+    parameters: str
+
+    @field_validator("program", "parameters")
+    @classmethod
+    def _beside(cls, name: str) -> str:
+        if Path(name).name != name:
+            raise ValueError("must be a file of the same folder")
+        return name
+
+
+class Check(Options):
+    """A comparison of the exported graph with the network's own code."""
+
+    input_shape: tuple[int, ...]
+    max_difference: float
+
+
+class Package(Options):
+    """`inference.yml`."""
+
+    format: Literal[1] = 1
+    name: str
+    spec: dict[str, Any]
+    preprocess: Preprocess = Preprocess()
+    clip: tuple[float, float] = Field((0.0, 1.0), description="range of the finished picture")
+    graph: Graph
+    checks: tuple[Check, ...] = ()
+    paddle: str = Field("", description="version that exported it")
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return ModelSpec.from_dict(self.spec)
+
+    def write(self, folder: Path) -> None:
+        with atomic_path(folder / FILE) as temporary:
+            text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
+
+
+def read_package(folder: str | Path) -> Package:
+    """Read an exported folder's `inference.yml`. Raises UserError for one that is not whole."""
+    folder = Path(folder)
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: is not an exported model (it has no {FILE}); make one with export_model.py"
+        )
+    try:
+        package = validate(Package, yaml.safe_load(path.read_text(encoding="utf-8")), path)
+        package.model_spec  # noqa: B018  a spec that does not hold together is an error here
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is broken ({' '.join(str(error).split())})") from None
+    for name in (package.graph.program, package.graph.parameters):
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            raise UserError(f"{folder / name}: is missing or empty; export the model again")
+    return package

@@ -1,0 +1,122 @@
+"""AutoLog's report of an inference run: through auto_log where it is installed, else the same lines."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import Any
+
+import paddle
+import psutil
+
+STEPS = ("preprocess", "inference", "postprocess")
+
+
+class Recorder:
+    """Times the three steps of every file and counts the process's memory.
+
+    auto_log is not on PyPI, imports NVIDIA's libraries even for CPU, and ends the process in
+    its report(); where it is missing, our own lines have its names and order.
+    """
+
+    def __init__(self, model: str, device: str, threads: int, config: Any = None):
+        self.model, self.device, self.threads = model, device, threads
+        self._auto_log = _auto_logger(model, config) if config is not None and find_spec("auto_log") else None
+        self.seconds: dict[str, list[float]] = {step: [] for step in STEPS}
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+        self._peak = self._process.memory_info()
+
+    @classmethod
+    def silent(cls) -> Recorder:
+        """A recorder that nobody asks for its report."""
+        return cls("", "", 0)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        if self._auto_log and name == STEPS[0]:
+            self._auto_log.times.start()
+        start = time.perf_counter()
+        yield
+        self.seconds[name].append(time.perf_counter() - start)
+        if self._auto_log:
+            if name == STEPS[-1]:
+                self._auto_log.times.end(stamp=True)
+            else:
+                self._auto_log.times.stamp()
+        memory = self._process.memory_info()
+        self._peak = memory if memory.rss > self._peak.rss else self._peak
+
+    def report(self) -> None:
+        if self._auto_log:
+            with suppress(SystemExit):  # its report() leaves by sys.exit(0)
+                self._auto_log.report()
+            return
+        print("\n".join(self.lines()), flush=True)
+
+    def lines(self) -> list[str]:
+        count = len(self.seconds["inference"])
+        mean = {name: 1000 * sum(s) / max(len(s), 1) for name, s in self.seconds.items()}
+        total = sum(sum(values) for values in self.seconds.values())
+        memory = self._peak
+        sections: list[tuple[str, dict[str, object]]] = [
+            ("Env info", {"OS_version": platform.platform(), "python_version": platform.python_version()}),
+            (
+                "Paddle info",
+                {
+                    "paddle_version": paddle.__version__,
+                    "paddle_commit": paddle.version.commit,
+                    "log_api_version": "1.0",
+                },
+            ),
+            (
+                "Conf info",
+                {
+                    "runtime_device": self.device,
+                    "ir_optim": True,
+                    "enable_memory_optim": False,
+                    "enable_tensorrt": False,
+                    "enable_mkldnn": self.device == "cpu",
+                    "cpu_math_library_num_threads": self.threads,
+                },
+            ),
+            ("Model info", {"model_name": self.model, "precision": "fp32"}),
+            ("Data info", {"batch_size": 1, "input_shape": "dynamic", "data_num": count}),
+            (
+                "Perf info",
+                {
+                    "cpu_rss(MB)": f"{memory.rss / 2**20:.4f}, gpu_rss(MB): None, gpu_util: None",
+                    "cpu_vms(MB)": f"{memory.vms / 2**20:.4f}, cpu_util: {self._process.cpu_percent()}%",
+                    "total time spent(s)": f"{total:.4f}",
+                    "preprocess_time(ms)": f"{mean['preprocess']:.4f}, inference_time(ms): {mean['inference']:.4f}, "
+                    f"postprocess_time(ms): {mean['postprocess']:.4f}",
+                },
+            ),
+        ]
+        lines = []
+        for title, values in sections:
+            lines.append(f"[INFO] {'-' * 22} {title} {'-' * 22}")
+            lines += [f"[INFO] {key}: {value}" for key, value in values.items()]
+        return lines
+
+
+def _auto_logger(model: str, config: Any) -> Any:
+    import auto_log
+
+    return auto_log.AutoLogger(
+        model_name=model,
+        model_precision="fp32",
+        batch_size=1,
+        data_shape="dynamic",
+        save_path=None,
+        inference_config=config,
+        pids=os.getpid(),
+        process_name=None,
+        gpu_ids=None,
+        time_keys=[f"{step}_time" for step in STEPS],
+        warmup=0,
+    )

@@ -1,0 +1,6 @@
+"""Measure a network on a recipe's evaluation data."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("eval")

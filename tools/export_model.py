@@ -1,0 +1,6 @@
+"""Export a network for Paddle Inference."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("export_model")

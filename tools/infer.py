@@ -1,0 +1,6 @@
+"""Restore files with an exported folder, by Paddle Inference."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("infer")

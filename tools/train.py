@@ -1,0 +1,6 @@
+"""Train a network from a recipe."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("train")
