@@ -1,0 +1,155 @@
+"""Pickled checkpoints of Paddle, read without running them (see `weights.machine`).
+
+Source: what paddle.save writes (dicts of NumPy arrays; a tensor inside another container is
+`tuple((name, array))`), and NumPy's `ndarray.__reduce__` and `__setstate__`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from paddle_restore.errors import UserError
+from paddle_restore.weights.machine import DAMAGE, Machine, plain_key
+
+_NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
+
+
+class _Dtype:
+    """A NumPy dtype in a pickle: the code comes with the call, the byte order with its state."""
+
+    def __init__(self, code: str, *_: Any):
+        if code not in _NUMBERS:
+            raise UserError(f"refused: arrays of type {str(code)[:20]!r}; only numbers are weights")
+        self.code = code
+
+    def set_order(self, state: tuple) -> int:
+        if state[1] not in ("<", "|", "="):
+            raise UserError("its numbers are big-endian; save it again on a little-endian machine")
+        return 0
+
+    def array(self, data: Union[bytes, str], shape: tuple, order: str = "C") -> np.ndarray:
+        if isinstance(data, str):  # written by Python 2
+            data = data.encode("latin1")
+        if len(shape) > 32 or any(type(side) is not int or side < 0 for side in shape):
+            raise ValueError("a shape that is none")
+        needed = math.prod(shape) * int(self.code[1:])
+        if needed != len(data):
+            raise UserError(f"an array claims shape {shape}, {needed} bytes, but holds {len(data)} bytes")
+        return np.frombuffer(data, np.dtype("<" + self.code)).reshape(shape, order=order)
+
+
+def _reconstruct(*_: Any) -> np.ndarray:
+    # The shape that NumPy passes here is not the array's; that comes with its state.
+    return np.empty(0, np.uint8)
+
+
+def _set_array(array: np.ndarray, state: tuple) -> int:
+    _, shape, dtype, fortran, data = state
+    filled = dtype.array(data, shape, "F" if fortran else "C")  # checks before NumPy sees them
+    array.__setstate__((1, shape, filled.dtype, bool(fortran), filled.tobytes("A")))
+    return array.nbytes
+
+
+def _tuple(items: tuple = ()) -> Any:
+    if len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], np.ndarray):
+        return items[1]  # a Paddle tensor with its name
+    return tuple(items)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, as protocol 2 spells them."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"bytes as {encoding}")
+    return text.encode("latin1")
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return dtype.array(data, ()).item()
+
+
+def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
+    return dtype.array(data, shape, order)  # how protocol 5 has arrays
+
+
+def _ordered_dict(pairs: Any = ()) -> dict:
+    return {plain_key(key): value for key, value in pairs}
+
+
+def _never(*_: Any) -> Any:
+    raise TypeError("numpy.ndarray is a word here, not a function")
+
+
+def _ignore(*_: Any) -> int:
+    return 0
+
+
+PLAIN: Mapping[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _ordered_dict,
+    "builtins.tuple": _tuple,
+    "__builtin__.tuple": _tuple,
+    "_codecs.encode": _encode,
+    "numpy.ndarray": _never,
+    "numpy.dtype": _Dtype,
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _frombuffer,
+    # NumPy 2 names
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+}
+"""What a pickle of arrays, numbers and plain containers names, and what does its work here."""
+
+STATES: Mapping[type, Callable[..., int]] = {
+    np.ndarray: _set_array,
+    _Dtype: _Dtype.set_order,
+    dict: _ignore,  # PyTorch hangs version numbers on its OrderedDict
+}
+"""Whose state such a pickle may set, and how."""
+
+
+def read_bytes(path: Union[str, PathLike]) -> bytes:
+    """The file's bytes. Raises UserError where it cannot be read or holds nothing."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    if not data:
+        raise UserError(f"{path} is empty; was its copy or download interrupted?")
+    return data
+
+
+def one_line(where: Union[str, PathLike], error: Exception) -> UserError:
+    """Any of DAMAGE, or a UserError that does not name the file yet, as a UserError that does."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return UserError(f"{where}: {text}")
+    return UserError(f"{where} is truncated, damaged or no checkpoint ({text[:100] or type(error).__name__})")
+
+
+def parse_pickle(data: bytes, where: Union[str, PathLike]) -> Any:
+    """Evaluate the pickle that `data` begins with; `where` names it in errors."""
+    try:
+        value = Machine(PLAIN, STATES).run(io.BytesIO(data))
+    except (UserError, *DAMAGE) as error:
+        raise one_line(where, error) from None
+    if isinstance(value, dict):
+        value.pop("StructuredToParameterName@@", None)  # Paddle's own bookkeeping
+    return value
+
+
+def load_pickle(path: Union[str, PathLike]) -> Any:
+    """Read what `paddle.save` wrote (`.pdopt`, `.pdparams`; protocols 2 to 4) and run nothing.
+
+    Returns plain containers, numbers, strings and NumPy arrays; a Paddle tensor becomes its
+    array (bfloat16 as the uint16 that Paddle stores). Raises UserError, one line, for files
+    that are missing, empty or truncated, or that name anything but tensors and containers.
+    """
+    return parse_pickle(read_bytes(path), path)
