@@ -227,6 +227,7 @@ def _introduction(config, model, plan, eval_count, world, resume, state) -> str:
 def _non_finite(iteration: int, plan: Plan, values: dict, names: list, folder: Path) -> str:
     losses = ", ".join(f"{name} {value}" for name, value in values.items())
     return (
-        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} ({losses}; samples {', '.join(names)}); "
-        f"training stopped, the last good checkpoint is {folder / 'latest'}; lower optimizer.lr or check the data"
+        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} "
+        f"({losses}; samples {', '.join(names)}); training stopped, the last good checkpoint is "
+        f"{folder / 'latest'}; lower optimizer.lr or check the data"
     )
