@@ -1,0 +1,56 @@
+"""Weights -> a network, or one line that says which keys differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any, Union
+
+import numpy as np
+import paddle
+
+from paddle_restore.errors import UserError
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def compare(model: Any, state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """Return what keeps `state` from fitting the network: {kind: keys}, without the empty kinds."""
+    own = model.state_dict()
+    differences = {
+        "missing": [name for name in own if name not in state],
+        "unexpected": [name for name in state if name not in own],
+        "of another shape": [
+            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own
+            if name in state and tuple(state[name].shape) != tuple(own[name].shape)
+        ],
+    }
+    return {kind: names for kind, names in differences.items() if names}
+
+
+def load_into(
+    model: Any,
+    state: Mapping[str, np.ndarray],
+    partial: bool = False,
+    source: Union[str, PathLike] = "weights",
+) -> list[str]:
+    """Set the network's weights from `state`, cast to the types of its parameters.
+
+    Raises UserError, which counts and names the differing keys, where they do not fit exactly.
+    With `partial` what fits is loaded and the rest returned, one "kind: key" each; then it is
+    an error only if nothing fits. `source` names the weights in errors.
+    """
+    differences = compare(model, state)
+    own = model.state_dict()
+    fitting = [name for name in own if name in state and tuple(state[name].shape) == tuple(own[name].shape)]
+    if differences and not (partial and fitting):
+        network = getattr(getattr(model, "spec", None), "id", type(model).__name__)
+        counts = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in differences.items())
+        hint = "" if fitting else " (a published checkpoint? convert it with tools/convert_weights.py)"
+        raise UserError(f"{source} holds no weights of this {network}: {counts}{hint}")
+    for name in fitting:
+        own[name].set_value(paddle.to_tensor(state[name]).astype(own[name].dtype))
+    return [f"{kind}: {name}" for kind, names in differences.items() for name in names]
