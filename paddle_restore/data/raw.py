@@ -28,11 +28,9 @@ _XTRANS_PLANES = (
 )
 
 # Files of a folder that are taken for raw; a single file may have any name.
-RAW_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (  # fmt: skip
-        "3fr arw cr2 cr3 crw dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
-    ).split(" ")
+RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 
 
