@@ -5,14 +5,71 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden values and real files beside the repository."""
-    beside = Path(__file__).resolve().parents[1].parent / "shared"
-    path = Path(os.environ.get("PADDLE_RESTORE_SHARED", beside))
+    path = Path(os.environ.get("PADDLE_RESTORE_SHARED", ROOT.parent / "shared"))
     if not path.is_dir():
         pytest.skip(f"golden values are not there: {path}")
+    return path
+
+
+EXPOSURES = ("0.1", "0.04", "0.033")
+
+
+@pytest.fixture(scope="session")
+def sid_tree(tmp_path_factory) -> Path:
+    """A tiny SID data set: real DNG files under SID's names, two colour phases, an odd size."""
+    from paddle_restore.data.synthetic.dng import write_dng
+
+    root = tmp_path_factory.mktemp("sid")
+    for folder in ("short", "long"):
+        (root / "Sony" / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lists: dict[str, list[str]] = {"train": [], "test": []}
+    scenes = [("00001", "RGGB", 96, 128), ("00002", "BGGR", 97, 131), ("00003", "RGGB", 96, 96)]
+    for scene, pattern, height, width in [*scenes, ("10003", "RGGB", 95, 110), ("10045", "GBRG", 96, 96)]:
+        light = np.kron(rng.random((8, 10)), np.ones((16, 16)))[:height, :width] * 4000
+        common = dict(pattern=pattern, black_level=512, white_level=16383, white_balance=(2, 1, 1.5), iso=200)
+        name = f"{scene}_00_10s.ARW"
+        write_dng(root / "Sony/long" / name, (light + 512).astype(np.uint16), exposure_time=10.0, **common)
+        for seconds in EXPOSURES:
+            noisy = light * float(seconds) / 10 + 512 + rng.normal(0, 2, light.shape)
+            short = f"{scene}_00_{seconds}s.ARW"
+            mosaic = np.clip(np.rint(noisy), 0, 16383).astype(np.uint16)
+            write_dng(root / "Sony/short" / short, mosaic, exposure_time=float(seconds), **common)
+            split = "train" if scene.startswith("0") else "test"
+            lists[split].append(f"./Sony/short/{short} ./Sony/long/{name} ISO200 F8")
+    for split, lines in lists.items():
+        (root / f"Sony_{split}_list.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(sid_tree, tmp_path_factory) -> Path:
+    """A recipe that trains a very small SID U-Net on the tiny data set in seconds."""
+    recipe = {
+        "name": "tiny",
+        "model": {"id": "sid_unet", "args": {"width": 4}},
+        "data": {
+            "kind": "sid",
+            "root": str(sid_tree),
+            "train_list": "Sony_train_list.txt",
+            "eval_list": "Sony_test_list.txt",
+            "crop": 32,
+        },
+        "objective": {"kind": "supervised", "losses": {"l1": 1.0}},
+        "optimizer": {"lr": 1e-3},
+        "train": {"epochs": 2, "batch_size": 2, "log_every": 1},
+        "eval": {"metrics": ["psnr_uint8", "ssim_rgb_matlab"]},
+    }
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yml"
+    path.write_text(yaml.safe_dump(recipe))
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.procedural import procedural_input
+from tests.golden.procedural import procedural_input
 
 from paddle_restore.data.resize import imresize
 from paddle_restore.errors import UserError

@@ -1,0 +1,41 @@
+"""Package metadata. Lower bounds are the oldest with what we use, upper ones the next major version."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "paddle_restore/__init__.py").read_text(encoding="utf-8")
+)[1]
+
+setup(
+    name="paddle_restore",
+    version=VERSION,
+    description="Image restoration with PaddlePaddle, from the sensor to the shipped model",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9",
+    packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
+    entry_points={"console_scripts": ["paddle-restore = paddle_restore.cli.main:main"]},
+    install_requires=[
+        "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
+        "opencv-python-headless>=4.8,<6",  # not opencv-python, which links the system's libGL
+        "psutil>=5.9,<8",
+        "pydantic>=2.5,<3",
+        "PyYAML>=6,<7",
+        "rawpy>=0.19,<1",
+        "safetensors>=0.4,<1",
+        "tabulate>=0.9,<1",
+        "tqdm>=4.60,<5",
+        "visualdl>=2.5,<3",
+    ],
+    extras_require={
+        "cpu": ["paddlepaddle>=2.6.2,<3.4"],
+        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
+        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1"],
+    },
+)

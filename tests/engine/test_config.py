@@ -1,0 +1,87 @@
+"""Recipes: merging, overriding, and mistakes that name the key."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from paddle_restore.engine.config import load_config
+from paddle_restore.errors import UserError
+from tests.conftest import ROOT
+
+
+def write(path, **values):
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted(ROOT.glob("configs/[!_c]*/*.yml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_every_recipe_is_valid_and_opens_with_what_it_reproduces(recipe):
+    load_config(recipe)
+    head = [line for line in recipe.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any("tools/train.py -c" in line for line in head)
+
+
+def test_bases_merge_and_overrides_win(tmp_path, tiny_recipe):
+    write(tmp_path / "a.yml", **yaml.safe_load(tiny_recipe.read_text()))
+    write(tmp_path / "b.yml", optimizer={"eps": 1e-6})
+    write(tmp_path / "c.yml", _base_=["a.yml", "b.yml"], train={"epochs": 7})
+    config = load_config(tmp_path / "c.yml", ("train.batch_size=5", "optimizer.betas=[0.8, 0.99]"))
+    assert (config.train.epochs, config.train.batch_size, config.train.log_every) == (7, 5, 1)
+    assert (config.optimizer.lr, config.optimizer.eps, config.optimizer.betas) == (1e-3, 1e-6, (0.8, 0.99))
+
+
+def test_another_model_drops_the_old_ones_arguments(tmp_path, tiny_recipe):
+    write(tmp_path / "a.yml", **yaml.safe_load(tiny_recipe.read_text()))
+    write(tmp_path / "b.yml", _base_="a.yml", model={"id": "sid_unet_xtrans"})
+    assert load_config(tmp_path / "b.yml").model.args == {}
+    assert load_config(tmp_path / "a.yml", ("model.id=sid_unet_xtrans",)).model.args == {}
+
+
+def test_the_resolved_config_is_a_recipe(tmp_path, tiny_recipe):
+    config = load_config(tiny_recipe)
+    (tmp_path / "resolved.yml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "resolved.yml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'"),
+        ("data.rooot=x", "unknown key 'data.rooot'; did you mean 'root'"),
+        ("trian.epochs=3", "unknown key 'trian'; did you mean 'train'"),
+        ("data.kind=sdi", "unknown kind 'sdi'; did you mean 'sid'"),
+        ("train.epochs=many", "train.epochs: .*integer"),
+        ("train.iterations=5", "set either epochs or iterations"),
+        ("objective.losses={l2l: 1}", "unknown loss 'l2l'"),
+        ("eval.metrics=[pnsr]", "unknown metric protocol 'pnsr'; did you mean 'psnr'"),
+        ("schedule.kind=multistep", "needs 'milestones'"),
+        ("optimizer", "expected key.path=value"),
+        ("train.epochs.x=1", "'epochs' is a value, not a section"),
+    ],
+)
+def test_mistakes_name_the_key(tiny_recipe, override, message):
+    with pytest.raises(UserError, match=message):
+        load_config(tiny_recipe, (override,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1", "a recipe is a mapping"),
+        ("_base_: self.yml", "leads back to the file itself"),
+        ("name: !!python/object/apply:os.system [true]", "is not valid YAML"),
+    ],
+)
+def test_broken_files_are_one_line(tmp_path, text, message):
+    (tmp_path / "self.yml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_config(tmp_path / "self.yml")
+
+
+def test_a_missing_recipe_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no such recipe"):
+        load_config(tmp_path / "none.yml")
