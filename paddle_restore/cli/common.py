@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import warnings
+import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from paddle_restore.errors import UserError
+
+# Read before Paddle is imported, which sets it to 1 where the user has not.
+_THREADS = os.environ.get("OMP_NUM_THREADS")
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +31,24 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def use_device(name: Optional[str]) -> str:
-    """Choose the device and return its name. Raises UserError where there is no GPU to use."""
-    warnings.filterwarnings("ignore", message="No ccache found")
+    """Choose the device and return its name. Raises UserError where there is no GPU to use.
+
+    On CPU all cores work, shared among the processes of this machine, unless OMP_NUM_THREADS
+    says otherwise.
+    """
     import paddle
 
     usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if name == "gpu" and not usable:
         raise UserError(
-            "--device gpu: this PaddlePaddle finds no GPU; install paddlepaddle-gpu and a driver, or use --device cpu"
+            "--device gpu: this PaddlePaddle finds no GPU; "
+            "install paddlepaddle-gpu and a driver, or use --device cpu"
         )
     name = name or ("gpu" if usable else "cpu")
     paddle.set_device(name)
+    if name == "cpu" and _THREADS is None:
+        processes = int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))
+        paddle.base.core.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
     return name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn, Optional
@@ -28,6 +29,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     Exit codes: 0 done, 1 some files failed and the rest is done, 2 a mistake that the user can
     mend (one line on stderr), 130 interrupted.
     """
+    # Paddle's import advises to install a compiler cache, which nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
     argv = list(sys.argv[1:] if argv is None else argv)
     if command is None:
         parser = argparse.ArgumentParser(prog="paddle-restore", description=__doc__)

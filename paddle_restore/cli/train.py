@@ -25,8 +25,9 @@ def run(args: argparse.Namespace) -> int:
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     config = load_config(args.config, (*args.override, *seed))
     use_device(args.device)
-    from paddle_restore.engine.trainer import prepare_folder, train
+    from paddle_restore.engine.trainer import choose_checkpoint, train
 
     folder = args.output_dir or Path("output") / config.name
-    train(config, folder, prepare_folder(folder, args.resume, args.overwrite))
+    resume = choose_checkpoint(folder, args.resume, args.overwrite)
+    train(config, folder, resume, overwrite=args.overwrite and resume is None)
     return 0

@@ -13,6 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import paddle
 
+from paddle_restore.errors import UserError
+
+_ERROR = "error"
+
 
 class TrainDataset(Protocol):
     def __len__(self) -> int: ...
@@ -54,9 +58,12 @@ class _Samples(paddle.io.Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
-        return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+        try:
+            return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+        except UserError as error:
+            return str(error)  # a worker's exception would reach the user as a page of traceback
 
 
 class _Batches(paddle.io.BatchSampler):
@@ -71,17 +78,31 @@ class _Batches(paddle.io.BatchSampler):
         return (self.order.batch(iteration) for iteration in range(self.first, self.last))
 
 
+def _collate(samples: list) -> dict[str, Any]:
+    for sample in samples:
+        if isinstance(sample, str):
+            return {_ERROR: sample}
+    columns = {key: [sample[key] for sample in samples] for key in samples[0]}
+    return {k: column if isinstance(column[0], str) else np.stack(column) for k, column in columns.items()}
+
+
 def batches(
     dataset: TrainDataset, order: Order, first: int, last: int, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Yield the batches of iterations first ... last-1: each a dict of stacked tensors and lists.
 
-    One set of worker processes serves all of them, across epochs.
+    One set of worker processes serves all of them, across epochs. Raises UserError for a sample
+    that cannot be read.
     """
-    loader = paddle.io.DataLoader(
-        _Samples(dataset, order.seed),
-        batch_sampler=_Batches(order, first, last),
-        num_workers=workers,
-        return_list=True,
-    )
-    yield from loader
+    samples, keys = _Samples(dataset, order.seed), _Batches(order, first, last)
+    if workers:
+        stream: Any = paddle.io.DataLoader(
+            samples, batch_sampler=keys, num_workers=workers, collate_fn=_collate, return_list=True
+        )
+    else:
+        # Paddle's loader in one process reads in a thread, and hangs if a sample raises.
+        stream = (_collate([samples[key] for key in batch]) for batch in keys)
+    for batch in stream:
+        if _ERROR in batch:
+            raise UserError(batch[_ERROR])
+        yield {k: v if isinstance(v, list) else paddle.to_tensor(v) for k, v in batch.items()}

@@ -28,8 +28,9 @@ _XTRANS_PLANES = (
 )
 
 # Files of a folder that are taken for raw; a single file may have any name.
-RAW_SUFFIXES = frozenset(
-    [".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"]
+RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 
 
@@ -257,7 +258,7 @@ def read_raw(path: str | Path) -> RawImage:
             black_level=tuple(float(value) for value in raw.black_level_per_channel),
             white_level=float(raw.white_level),
             white_balance=tuple(white_balance),
-            exposure_time=float(raw.other.shutter),
+            exposure_time=float(raw.other.shutter_speed),
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
             path=path,

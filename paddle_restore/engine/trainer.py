@@ -28,11 +28,13 @@ from paddle_restore.models import create_model
 from paddle_restore.weights import load_into, load_pdparams
 
 
-def train(config: Config, folder: Path, resume: Optional[Path] = None) -> dict[str, float]:
+def train(
+    config: Config, folder: Path, resume: Optional[Path] = None, overwrite: bool = False
+) -> dict[str, float]:
     """Train to the recipe's end; return the last evaluation's means.
 
-    `folder` is the run folder and `resume` the checkpoint to go on from. On every process of a
-    `paddle.distributed.launch` job, rank 0 alone writes.
+    `folder` is the run folder, which `overwrite` empties first, and `resume` the checkpoint to go
+    on from. Of the processes of a `paddle.distributed.launch` job, rank 0 alone writes.
     """
     # ---- processes
     rank, world = distributed.init()
@@ -66,6 +68,8 @@ def train(config: Config, folder: Path, resume: Optional[Path] = None) -> dict[s
 
     # ---- run folder
     if chief:
+        if overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         (folder / "config.yml").write_text(config.to_yaml(), encoding="utf-8")
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
@@ -177,11 +181,11 @@ def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, fi
         yield from enumerate(stream, start)
 
 
-def prepare_folder(folder: Path, resume: Optional[str], overwrite: bool) -> Optional[Path]:
-    """Decide what a run does with its folder; return the checkpoint to resume from, if any.
+def choose_checkpoint(folder: Path, resume: Optional[str], overwrite: bool) -> Optional[Path]:
+    """Return the checkpoint that a run goes on from, if any.
 
     `resume` is None, "auto" (go on if there is something to go on from) or a checkpoint or run
-    folder. Raises UserError rather than writing over a run.
+    folder. Raises UserError rather than let a run write over another.
     """
     if resume and resume != "auto":
         given = Path(resume)
@@ -190,15 +194,12 @@ def prepare_folder(folder: Path, resume: Optional[str], overwrite: bool) -> Opti
             raise UserError(f"{given}: holds no checkpoint to resume from")
         return checkpoint
     checkpoint = find_checkpoint(folder)
-    if checkpoint and not resume:
-        if not overwrite:
-            raise UserError(
-                f"{folder}: holds a run already; go on with --resume auto, start anew with --overwrite, "
-                "or choose another --output_dir"
-            )
-        shutil.rmtree(folder)
-        return None
-    return checkpoint
+    if checkpoint and not resume and not overwrite:
+        raise UserError(
+            f"{folder}: holds a run already; go on with --resume auto, start anew with --overwrite, "
+            "or choose another --output_dir"
+        )
+    return checkpoint if resume else None
 
 
 def _amp(config: Config) -> Optional[str]:
@@ -227,6 +228,7 @@ def _introduction(config, model, plan, eval_count, world, resume, state) -> str:
 def _non_finite(iteration: int, plan: Plan, values: dict, names: list, folder: Path) -> str:
     losses = ", ".join(f"{name} {value}" for name, value in values.items())
     return (
-        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} ({losses}; samples {', '.join(names)}); "
-        f"training stopped, the last good checkpoint is {folder / 'latest'}; lower optimizer.lr or check the data"
+        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} "
+        f"({losses}; samples {', '.join(names)}); training stopped, the last good checkpoint is "
+        f"{folder / 'latest'}; lower optimizer.lr or check the data"
     )

@@ -18,11 +18,18 @@ STEM = "model"
 
 
 class Preprocess(Options):
-    """How a file becomes the network's input."""
+    """How a file becomes the network's input: normalised, amplified, packed, padded."""
 
     black_level: Optional[float] = Field(None, description="in place of what a raw file says")
     white_level: Optional[float] = None
     max_ratio: float = Field(300.0, gt=0, description="largest amplification by known exposures")
+    padding: Literal["reflect"] = Field("reflect", description="up to the multiple, at bottom and right")
+
+
+class Postprocess(Options):
+    """How the network's output becomes a picture: cropped to the file's size, clipped."""
+
+    clip: tuple[Literal[0], Literal[1]] = (0, 1)
 
 
 class Graph(Options):
@@ -51,7 +58,7 @@ class Package(Options):
     name: str
     spec: dict[str, Any]
     preprocess: Preprocess = Preprocess()
-    clip: tuple[float, float] = Field((0.0, 1.0), description="range of the finished picture")
+    postprocess: Postprocess = Postprocess()
     graph: Graph
     checks: tuple[Check, ...] = ()
     paddle: str = Field("", description="version that exported it")

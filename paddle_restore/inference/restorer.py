@@ -34,7 +34,7 @@ class Restorer:
 
     network: Network
     spec: ModelSpec
-    preprocess: Preprocess = Preprocess()
+    preprocess: Preprocess
 
     def restore(self, path: Union[str, Path], ratio: Optional[float] = None) -> Restored:
         """Restore one file. `ratio` None estimates a raw file's amplification from the file alone.
