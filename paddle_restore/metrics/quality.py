@@ -129,8 +129,8 @@ def evaluate(a: np.ndarray, b: np.ndarray, protocols: Iterable[str]) -> dict[str
 
     `a` and `b` are (H, W, 3) RGB, float in [0, 1] or uint8, not necessarily both the same.
     Equal pictures give a PSNR of infinity, and one with values that are no numbers (a network
-    that diverged) gives NaN by every protocol, those that round too. Raises UserError for an unknown protocol, other
-    dtypes, shapes that differ, and pictures smaller than SSIM's window.
+    that diverged) gives NaN by every protocol, those that round too. Raises UserError for an
+    unknown protocol, other dtypes, shapes that differ, and pictures smaller than SSIM's window.
     """
     a, b = np.asarray(a), np.asarray(b)
     names = list(protocols)
