@@ -128,8 +128,9 @@ def evaluate(a: np.ndarray, b: np.ndarray, protocols: Iterable[str]) -> dict[str
     """Measure picture `a` against `b` by each of the named `protocols`.
 
     `a` and `b` are (H, W, 3) RGB, float in [0, 1] or uint8, not necessarily both the same.
-    Equal pictures give a PSNR of infinity. Raises UserError for an unknown protocol, other
-    dtypes, shapes that differ, and pictures smaller than SSIM's window.
+    Equal pictures give a PSNR of infinity, and one with values that are no numbers (a network
+    that diverged) gives NaN by every protocol, those that round too. Raises UserError for an
+    unknown protocol, other dtypes, shapes that differ, and pictures smaller than SSIM's window.
     """
     a, b = np.asarray(a), np.asarray(b)
     names = list(protocols)
@@ -137,6 +138,8 @@ def evaluate(a: np.ndarray, b: np.ndarray, protocols: Iterable[str]) -> dict[str
         if name not in PROTOCOLS:
             raise UserError(f"unknown metric protocol {name!r}{did_you_mean(name, PROTOCOLS)}")
     _check(a, b)
+    if not all(np.isfinite(picture).all() for picture in (a, b)):
+        return dict.fromkeys(names, math.nan)
     return {name: PROTOCOLS[name].function(a, b) for name in names}
 
 

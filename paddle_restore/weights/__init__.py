@@ -2,7 +2,18 @@
 
 from paddle_restore.weights.convert import convert_state_dict
 from paddle_restore.weights.load import load_into
-from paddle_restore.weights.reader import load_pdparams
+from paddle_restore.weights.reader import load_pdparams, read_weights
+from paddle_restore.weights.recognise import check_forward, recognise
 from paddle_restore.weights.unpickle import load_pickle
+from paddle_restore.weights.writer import write_weights
 
-__all__ = ["convert_state_dict", "load_into", "load_pdparams", "load_pickle"]
+__all__ = [
+    "check_forward",
+    "convert_state_dict",
+    "load_into",
+    "load_pdparams",
+    "load_pickle",
+    "read_weights",
+    "recognise",
+    "write_weights",
+]

@@ -95,7 +95,7 @@ class Machine:
         elif hasattr(self, "op_" + name):
             getattr(self, "op_" + name)(argument)
         else:
-            raise UserError(f"refused: its pickle uses {name}, which no checkpoint needs")
+            raise ValueError(f"pickle opcode {name}, which no checkpoint needs")
 
     def _pop(self, count: int) -> list:
         if len(self.stack) < count:

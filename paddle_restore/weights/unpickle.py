@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Union
@@ -115,6 +116,11 @@ STATES: Mapping[type, Callable[..., int]] = {
 """Whose state such a pickle may set, and how."""
 
 
+def bfloat16_to_float32(array: np.ndarray) -> np.ndarray:
+    """The upper half of a float32 is a bfloat16, which NumPy has not and shows as uint16."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
 def read_bytes(path: Union[str, PathLike]) -> bytes:
     """The file's bytes. Raises UserError where it cannot be read or holds nothing."""
     try:
@@ -126,20 +132,21 @@ def read_bytes(path: Union[str, PathLike]) -> bytes:
     return data
 
 
-def one_line(where: Union[str, PathLike], error: Exception) -> UserError:
-    """Any of DAMAGE, or a UserError that does not name the file yet, as a UserError that does."""
-    text = " ".join(str(error).split())
-    if isinstance(error, UserError):
-        return UserError(f"{where}: {text}")
-    return UserError(f"{where} is truncated, damaged or no checkpoint ({text[:100] or type(error).__name__})")
-
-
-def parse_pickle(data: bytes, where: Union[str, PathLike]) -> Any:
-    """Evaluate the pickle that `data` begins with; `where` names it in errors."""
+@contextmanager
+def one_line(where: Union[str, PathLike]) -> Iterator[None]:
+    """Turn what wrong bytes raise in the block into a UserError, one line that names the file."""
     try:
-        value = Machine(PLAIN, STATES).run(io.BytesIO(data))
-    except (UserError, *DAMAGE) as error:
-        raise one_line(where, error) from None
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
+    except DAMAGE as error:
+        text = " ".join(str(error).split())[:100] or type(error).__name__
+        raise UserError(f"{where} is truncated, damaged or no checkpoint ({text})") from None
+
+
+def parse_pickle(data: bytes) -> Any:
+    """Evaluate the pickle that `data` begins with. Raises UserError or one of DAMAGE."""
+    value = Machine(PLAIN, STATES).run(io.BytesIO(data))
     if isinstance(value, dict):
         value.pop("StructuredToParameterName@@", None)  # Paddle's own bookkeeping
     return value
@@ -152,4 +159,6 @@ def load_pickle(path: Union[str, PathLike]) -> Any:
     array (bfloat16 as the uint16 that Paddle stores). Raises UserError, one line, for files
     that are missing, empty or truncated, or that name anything but tensors and containers.
     """
-    return parse_pickle(read_bytes(path), path)
+    data = read_bytes(path)
+    with one_line(path):
+        return parse_pickle(data)

@@ -103,6 +103,13 @@ def test_bad_pictures_are_refused_in_one_line(a, b, message):
     assert "\n" not in str(error.value)
 
 
+def test_what_is_no_number_measures_as_none():
+    a, b = picture(7), picture(8)
+    a[3, 4, 1] = math.nan
+    assert all(math.isnan(value) for value in evaluate(a, b, PROTOCOLS).values())
+    assert all(math.isnan(value) for value in evaluate(b, a, PROTOCOLS).values())
+
+
 def test_unknown_protocols_are_refused_with_the_nearest():
     a = picture(6)
     with pytest.raises(UserError, match="did you mean 'ssim_y_matlab'"):

@@ -1,0 +1,6 @@
+"""Turn a published checkpoint into weights of ours."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("convert_weights")
