@@ -19,6 +19,7 @@ COMMANDS = {
     "export": ("export_model", "weights -> a folder for Paddle Inference"),
     "infer": ("infer", "restore files with an exported folder"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
+    "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
 }
 ALIASES = {"export_model": "export"}
 

@@ -25,7 +25,7 @@ from paddle_restore.engine.plan import Plan
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
-from paddle_restore.weights import load_into, load_pdparams
+from paddle_restore.weights import load_into, read_weights
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     paddle.seed(config.seed)
     model = create_model(config.model.id, **config.model.args)
     if config.pretrained:
-        load_into(model, load_pdparams(config.pretrained), source=config.pretrained)
+        load_into(model, read_weights(config.pretrained), source=config.pretrained)
     kind = DATASETS[config.data.kind]
     datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
     eval_set = kind.eval(config.data, model.spec)
