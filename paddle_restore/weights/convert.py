@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.weights import sid
+from paddle_restore.weights import lamba, sid
 
-TABLES = {"sid_unet": sid.RULES, "sid_unet_xtrans": sid.RULES}
+TABLES = {"sid_unet": sid.RULES, "sid_unet_xtrans": sid.RULES, "lamba": lamba.RULES}
 
 
 def convert_state_dict(reference: Mapping[str, np.ndarray], model: str) -> dict[str, np.ndarray]:
