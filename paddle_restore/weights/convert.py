@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.weights import sid
+from paddle_restore.weights import lamba, sid
 
-TABLES = {"sid_unet": sid.RULES, "sid_unet_xtrans": sid.RULES}
+TABLES = {"sid_unet": sid.RULES, "sid_unet_xtrans": sid.RULES, "lamba": lamba.RULES}
 SIZES = {"sid_unet": sid.sizes, "sid_unet_xtrans": sid.sizes}
 
 

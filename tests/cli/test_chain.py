@@ -68,7 +68,8 @@ def test_a_run_folder_holds_everything(run):
 def test_log_lines_parse_by_paddles_habit(run):
     line = re.compile(
         r"\[train\] epoch: (\d+)/2, iter: (\d+)/4, lr: [\d.e-]+, .*loss: [\d.]+, "
-        r"avg_reader_cost: [\d.]+ sec, avg_batch_cost: [\d.]+ sec, avg_samples: 2, avg_ips: [\d.]+ images/sec, eta: \d+:\d\d:\d\d$"
+        r"avg_reader_cost: [\d.]+ sec, avg_batch_cost: [\d.]+ sec, "
+        r"avg_samples: 2, avg_ips: [\d.]+ images/sec, eta: \d+:\d\d:\d\d$"
     )
     found = [
         match.groups() for match in map(line.search, (run / "train.log").read_text().splitlines()) if match

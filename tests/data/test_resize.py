@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.golden.procedural import procedural_input
 
 from paddle_restore.data.resize import imresize
 from paddle_restore.errors import UserError
+from tests.golden.procedural import procedural_input
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

@@ -8,12 +8,12 @@ import json
 import numpy as np
 import paddle
 import pytest
-from golden.procedural import procedural_input, procedural_tf_weight, procedural_weight
 
 from paddle_restore.cli import convert_weights
 from paddle_restore.errors import UserError
 from paddle_restore.models import create_model
 from paddle_restore.weights import convert_state_dict, load_into, load_pdparams, read_weights, recognise
+from tests.golden.procedural import procedural_input, procedural_tf_weight, procedural_weight
 
 TENSORFLOW = {"sid_unet": "sid_tf_sony", "sid_unet_xtrans": "sid_tf_fuji"}
 
@@ -105,7 +105,7 @@ def test_what_is_not_recognised_names_the_nearest():
     del state["conv10_1.bias"]
     with pytest.raises(UserError, match=r"sid_unet is nearest: 1 missing, such as head\.bias"):
         recognise(state)
-    with pytest.raises(UserError, match=r"1 parameters, such as 'x' \(3,\), fit none of sid_unet,"):
+    with pytest.raises(UserError, match=r"1 parameters, such as 'x' \(3,\), fit none of .*sid_unet,"):
         recognise({"x": np.zeros(3)})
     with pytest.raises(UserError, match="did you mean 'sid_unet'"):
         recognise(state, "sid_net")

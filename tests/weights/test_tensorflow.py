@@ -7,10 +7,10 @@ import struct
 
 import numpy as np
 import pytest
-from golden.procedural import procedural_tf_weight
 
 from paddle_restore.errors import UserError
 from paddle_restore.weights import read_weights
+from tests.golden.procedural import procedural_tf_weight
 
 
 def varint(number):

@@ -1,0 +1,160 @@
+"""Lamba: three branches at 1/32, 1/8 and 1/2 of the mosaic's size.
+
+Paper: Lamba, Mitra, "Restoring Extremely Dark Images in Real Time", CVPR 2021.
+Authors' repository: https://github.com/MohitLamba94/Restoring-Extremely-Dark-Images-In-Real-Time
+(code and weights for non-commercial use only; a patent is pending).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from paddle_restore.models.layers import pixel_unshuffle
+from paddle_restore.models.registry import register
+
+
+def leaky_relu(x):
+    return F.leaky_relu(x, 0.2)
+
+
+class WeightNormConv2D(nn.Layer):
+    """A convolution of kernel g v / |v|, the norm taken per output channel (Salimans 2016).
+
+    Height and width stay. `plain()` is the same convolution with the kernel multiplied out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, groups: int = 1, bias: bool = True):
+        super().__init__()
+        self.size, self.groups = size, groups
+        self.weight_v = self.create_parameter(
+            [out_channels, in_channels // groups, size, size],
+            default_initializer=nn.initializer.KaimingNormal(negative_slope=0.2, nonlinearity="leaky_relu"),
+        )
+        # g starts as |v|, so that the first kernel is the Kaiming one.
+        self.weight_g = self.create_parameter([out_channels, 1, 1, 1])
+        self.weight_g.set_value(self._norm())
+        self.bias = self.create_parameter([out_channels], is_bias=True) if bias else None
+
+    def _norm(self):
+        return self.weight_v.square().sum(axis=[1, 2, 3], keepdim=True).sqrt()
+
+    def _weight(self):
+        return self.weight_v * (self.weight_g / self._norm())
+
+    def forward(self, x):
+        return F.conv2d(x, self._weight(), self.bias, padding=self.size // 2, groups=self.groups)
+
+    def plain(self) -> nn.Conv2D:
+        out_channels, in_per_group = self.weight_v.shape[:2]
+        conv = nn.Conv2D(
+            in_per_group * self.groups,
+            out_channels,
+            self.size,
+            padding=self.size // 2,
+            groups=self.groups,
+            bias_attr=None if self.bias is not None else False,
+        )
+        conv.weight.set_value(self._weight())
+        if self.bias is not None:
+            conv.bias.set_value(self.bias)
+        return conv
+
+
+class DenseBlock(nn.Layer):
+    """Every 3x3 convolution sees all before it; 1x1 back to `channels`, plus the input.
+
+    The authors' code has no leaky ReLU before the first layer, nor before the last.
+    """
+
+    def __init__(self, channels: int, growth: int, depth: int):
+        super().__init__()
+        self.layers = nn.LayerList(
+            WeightNormConv2D(channels + i * growth, growth, 3, bias=False) for i in range(depth)
+        )
+        self.fuse = WeightNormConv2D(channels + depth * growth, channels, 1, bias=False)
+
+    def forward(self, x):
+        features = x
+        for i, layer in enumerate(self.layers):
+            inner = 0 < i < len(self.layers) - 1
+            new = layer(leaky_relu(features) if inner else features)
+            features = paddle.concat([features, new], axis=1)
+        return self.fuse(features) + x
+
+
+class ResidualBlock(nn.Layer):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = WeightNormConv2D(channels, channels, 3)
+        self.conv2 = WeightNormConv2D(channels, channels, 3)
+
+    def forward(self, x):
+        return self.conv2(leaky_relu(self.conv1(x))) + x
+
+
+class Lamba(nn.Layer):
+    """Mosaic x ratio, [0, 1], (N, 1, H, W) -> RGB, [0, 1], (N, 3, H, W).
+
+    H and W are multiples of 32.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.coarse_in = WeightNormConv2D(1024, 128, 3, groups=128)
+        self.coarse_squeeze = WeightNormConv2D(128, 64, 3)
+        self.dense = nn.LayerList(DenseBlock(64, growth=32, depth=depth) for depth in (4, 5, 5))
+        self.dense_fuse = WeightNormConv2D(3 * 64, 64, 1, bias=False)
+        self.coarse_out = WeightNormConv2D(4, 64, 3)
+        self.middle = ResidualBlock(64)
+        self.join = WeightNormConv2D(128, 32, 3, groups=4)
+        self.expand = WeightNormConv2D(32, 192, 3)
+        self.fine = WeightNormConv2D(4, 12, 5)
+        self.head = WeightNormConv2D(24, 12, 5)
+
+    def forward(self, x):
+        half = pixel_unshuffle(x, 2)  # (N, 4, H/2, W/2)
+
+        coarse = self.coarse_squeeze(self.coarse_in(pixel_unshuffle(half, 16)))  # (N, 64, H/32, W/32)
+        dense = [coarse]
+        for block in self.dense:
+            dense.append(block(dense[-1]))
+        coarse = self.dense_fuse(paddle.concat(dense[1:], axis=1)) + coarse
+        coarse = self.coarse_out(F.pixel_shuffle(coarse, 4))  # (N, 64, H/8, W/8)
+
+        middle = self.middle(pixel_unshuffle(half, 4))  # (N, 64, H/8, W/8)
+
+        # Channels shuffled with 2 groups: middle and coarse take turns.
+        joined = paddle.stack([middle, coarse], axis=2).flatten(1, 2)  # (N, 128, H/8, W/8)
+        joined = leaky_relu(self.expand(self.join(joined)))  # (N, 192, H/8, W/8)
+        joined = F.pixel_shuffle(joined, 4)  # (N, 12, H/2, W/2)
+
+        out = self.head(paddle.concat([self.fine(half), joined], axis=1))  # (N, 12, H/2, W/2)
+        return F.pixel_shuffle(out, 2).clip(0, 1)
+
+    def deployed(self) -> Lamba:
+        """The same network with plain convolutions, for evaluation and export."""
+        network = copy.deepcopy(self)
+        for layer in network.sublayers(include_self=True):
+            for name, child in layer.named_children():
+                if isinstance(child, WeightNormConv2D):
+                    layer.add_sublayer(name, child.plain())
+        return network
+
+
+@register(
+    input="mosaic",
+    scale=1,
+    multiple=32,
+    # Measured 571 by tests/models/test_models.py: 16 convolutions at 1/32, 3 at 1/8, one at 1/2.
+    halo=576,
+    paper="Lamba and Mitra, Restoring Extremely Dark Images in Real Time, CVPR 2021",
+    repository="https://github.com/MohitLamba94/Restoring-Extremely-Dark-Images-In-Real-Time",
+    licence="code and weights: non-commercial use only, patent pending",
+)
+def lamba() -> Lamba:
+    """The published network; 784,768 parameters."""
+    return Lamba()
