@@ -1,0 +1,1 @@
+"""Clean photographs -> raw files of a noisy camera: unprocessing, camera noise, DNG."""

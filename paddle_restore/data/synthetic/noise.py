@@ -1,0 +1,121 @@
+"""Noise of a camera's sensor, in the raw domain.
+
+    DN = round(gain * Poisson(signal / gain) + N(0, read) + one N(0, row) a row)
+
+Shot noise is Poisson in electrons. Read and row noise have two parts, one that the ISO's
+amplifier multiplies and one added after it, so their standard deviation in DN is
+sqrt((electrons * gain)^2 + dn^2). Rounding adds 1/12 DN^2. The variance at a mean signal is
+`SensorNoise.variance`.
+
+Sources: Foi et al., "Practical Poissonian-Gaussian Noise Modeling and Fitting for Single-Image
+Raw-Data", TIP 2008; row noise and quantisation as in Wei et al., "A Physics-based Noise Formation
+Model for Extreme Low-light Raw Denoising", CVPR 2020 (whose read noise is long-tailed; here it is
+Gaussian).
+
+To calibrate a camera: photograph flat fields at one ISO. The slope of variance against mean
+(both in DN above black) is the gain; a frame with the lens cap on gives the read noise (within
+rows) and the row noise (of the row means) in DN. Two ISOs separate electrons from dn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot
+from pathlib import Path
+from typing import Annotated, Union
+
+import numpy as np
+import yaml
+from pydantic import Field, model_validator
+
+from paddle_restore.errors import UserError
+from paddle_restore.options import Options, validate
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class SensorNoise:
+    """Noise at one ISO: gain in DN per electron, standard deviations in DN."""
+
+    gain: float
+    read: float
+    row: float
+
+    def variance(self, signal):
+        """Variance in DN^2 of pixels whose expected value is `signal` DN above black."""
+        return self.gain * signal + self.read**2 + self.row**2 + 1 / 12
+
+
+class Floor(Options):
+    """Signal-independent noise: the part before the ISO's amplifier (electrons) and after it (DN)."""
+
+    electrons: NonNegative
+    dn: NonNegative
+
+    def at_gain(self, gain: float) -> float:
+        return hypot(self.electrons * gain, self.dn)
+
+
+class Camera(Options):
+    """A sensor, as configs/cameras/*.yml describe it."""
+
+    name: str
+    black_level: Annotated[int, Field(ge=0)]
+    white_level: Annotated[int, Field(gt=0, le=65535)]
+    white_balance: tuple[Positive, Positive, Positive]
+    color_matrix: Annotated[tuple[float, ...], Field(min_length=9, max_length=9)]
+    gain_iso100: Positive
+    read_noise: Floor
+    row_noise: Floor
+
+    @model_validator(mode="after")
+    def _black_below_white(self):
+        if self.black_level >= self.white_level:
+            raise ValueError(f"black_level {self.black_level} must be below white_level {self.white_level}")
+        return self
+
+    def noise(self, iso: float) -> SensorNoise:
+        gain = self.gain_iso100 * iso / 100
+        return SensorNoise(gain, self.read_noise.at_gain(gain), self.row_noise.at_gain(gain))
+
+    def expose(
+        self, values: np.ndarray, iso: float, rng: np.random.Generator, ratio: float = 1.0
+    ) -> np.ndarray:
+        """Return the (H, W) uint16 mosaic of one exposure, in DN with the black level.
+
+        values  (H, W), what the filters let through, 1 = saturation in the long exposure
+        ratio   how much shorter this exposure is than the long one
+        """
+        signal = values * ((self.white_level - self.black_level) / ratio)
+        dn = add_noise(signal, self.noise(iso), rng) + self.black_level
+        return np.clip(dn, 0, self.white_level).astype(np.uint16)
+
+
+def add_noise(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
+    """Return `signal` as the sensor reads it: shot, read and row noise, rounded to whole DN.
+
+    signal  (..., H, W), expected DN above black, >= 0, rows along the sensor's rows
+    Returns float32 of the same shape in DN above black, negative where noise goes below black;
+    not clipped at saturation.
+
+    On the fly, a short exposure from a clean long one: `add_noise(long / ratio, noise, rng)`,
+    where `long` is a mosaic less its black level (before packing, which would split the rows).
+    """
+    shape = np.shape(signal)
+    dn = (rng.poisson(np.asarray(signal) / noise.gain) * noise.gain).astype(np.float32)
+    dn += noise.read * rng.standard_normal(shape, np.float32)
+    dn += noise.row * rng.standard_normal((*shape[:-1], 1), np.float32)
+    return np.rint(dn, out=dn)
+
+
+def load_camera(path: Union[str, Path]) -> Camera:
+    """Read a camera's YAML file. Raises UserError for a file that does not describe one."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the camera file ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+    return validate(Camera, values, path)

@@ -1,0 +1,180 @@
+"""The demo data: dark raw scenes and noisy pictures from the photographs that scikit-image carries."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rawpy
+
+from paddle_restore.data.files import atomic_path
+from paddle_restore.data.image import to_float, write_image
+from paddle_restore.data.synthetic.dng import dng_bytes, write_dng
+from paddle_restore.data.synthetic.noise import Camera
+from paddle_restore.data.synthetic.unprocess import mosaic, radiance
+from paddle_restore.errors import UserError
+
+LONG_SECONDS = 10.0
+SHORT_SECONDS = ("0.1", "0.04", "0.033")  # ratios x100, x250 and x300, as in SID's Sony set
+ISO = 1600
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A window of a photograph, seen through a sensor of some colour phase.
+
+    `colours` permutes the photograph's channels: there are few photographs, and a network that
+    trains on them should meet more colours than theirs.
+    """
+
+    id: str
+    photo: str
+    window: tuple[int, int, int, int]  # top, left, height, width
+    pattern: str = "RGGB"
+    colours: str = "RGB"
+
+    @property
+    def split(self) -> str:
+        return {"0": "train", "1": "test", "2": "val"}[self.id[0]]
+
+
+# The photographs of test and validation scenes appear in no training scene.
+SCENES = (
+    Scene("00001", "stereo_motorcycle", (0, 0, 448, 368)),
+    Scene("00002", "stereo_motorcycle", (48, 370, 448, 370), "BGGR"),
+    Scene("00003", "rocket", (0, 64, 416, 512)),
+    Scene("00004", "retina", (320, 480, 416, 416)),
+    Scene("00005", "immunohistochemistry", (0, 0, 448, 448), "GRBG"),
+    Scene("00006", "colorwheel", (1, 1, 368, 368)),
+    Scene("00007", "stereo_motorcycle", (16, 60, 448, 400), colours="BRG"),
+    Scene("00008", "rocket", (0, 0, 416, 512), "GBRG", colours="BGR"),
+    Scene("00009", "retina", (700, 300, 416, 416), colours="GBR"),
+    Scene("00010", "immunohistochemistry", (40, 40, 448, 448), colours="GRB"),
+    Scene("20001", "hubble_deep_field", (200, 300, 384, 448)),
+    Scene("10001", "astronaut", (0, 0, 512, 480)),
+    Scene("10002", "coffee", (0, 0, 399, 599)),
+    Scene("10003", "chelsea", (0, 0, 300, 450), "GRBG"),
+)
+
+SOURCES = """\
+Made by tools/prepare_demo.py from photographs that scikit-image carries; the documentation of
+skimage.data tells the origin and terms of each:
+  astronaut, hubble_deep_field (NASA), rocket (SpaceX), coffee (Rachel Michetti), chelsea (Stefan van
+  der Walt), retina (Mikael Haggstrom), immunohistochemistry (CMMI), colorwheel, stereo_motorcycle
+  (Middlebury stereo benchmark 2014, Scharstein et al.)
+The raw files are synthetic: a camera's pipeline inverted (Brooks et al., CVPR 2019), then sensor noise.
+"""
+
+
+def photograph(scene: Scene) -> np.ndarray:
+    """Return the scene's part of its photograph, (H, W, 3) float32 in [0, 1]."""
+    try:
+        from skimage import data
+    except ImportError:
+        raise UserError(
+            "the demo data needs scikit-image's photographs: pip install 'paddle_restore[demo]'"
+        ) from None
+    photo = getattr(data, scene.photo)()
+    photo = photo[0] if isinstance(photo, tuple) else photo
+    top, left, height, width = scene.window
+    order = ["RGB".index(letter) for letter in scene.colours]
+    return to_float(photo[top : top + height, left : left + width, order])
+
+
+def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
+    """Write a small SID data set under `root`; yield a table row a scene as it is done.
+
+    Sony/short, Sony/long and Sony_{train,test,val}_list.txt, with the authors' file names. The files
+    are DNG under the name .ARW, which LibRaw opens by their content.
+    """
+    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for number, scene in enumerate(SCENES):
+        rng = np.random.default_rng([seed, number])
+        white_balance = _light(camera, rng)
+        light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
+        long = f"Sony/long/{scene.id}_00_10s.ARW"
+        common = {
+            "pattern": scene.pattern,
+            "black_level": camera.black_level,
+            "white_level": camera.white_level,
+            "white_balance": white_balance,
+            "color_matrix": camera.color_matrix,
+            "iso": ISO,
+        }
+        # The reference is the average of many frames' worth of light, as good as noiseless.
+        write_dng(root / long, _clean(camera, light), exposure_time=LONG_SECONDS, **common)
+        for seconds in SHORT_SECONDS:
+            short = f"Sony/short/{scene.id}_00_{seconds}s.ARW"
+            values = camera.expose(light, ISO, rng, ratio=LONG_SECONDS / float(seconds))
+            write_dng(root / short, values, exposure_time=float(seconds), **common)
+            lists[scene.split].append(f"./{short} ./{long} ISO{ISO} F8")
+        height, width = light.shape
+        yield [
+            scene.id,
+            scene.split,
+            scene.photo,
+            f"{width}x{height}",
+            scene.pattern,
+            f"{', '.join(SHORT_SECONDS)} of 10 s",
+        ]
+    for split, lines in lists.items():
+        with atomic_path(root / f"Sony_{split}_list.txt") as path:
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_srgb_pairs(root: Path, camera: Camera, seed: int, size: int = 256) -> Iterator[list]:
+    """Write noisy and clean sRGB patches under `root`/{train,val}/{input,groundtruth}; yield table rows.
+
+    The noise is a sensor's, before demosaicing and tone curve: correlated between pixels and
+    channels and dependent on the level, as in SIDD.
+    """
+    for number, scene in enumerate(SCENES):
+        rng = np.random.default_rng([seed, 1000 + number])
+        split = "train" if scene.split == "train" else "val"
+        white_balance = _light(camera, rng)
+        light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
+        fields = {
+            "pattern": scene.pattern,
+            "black_level": camera.black_level,
+            "white_level": camera.white_level,
+            "white_balance": white_balance,
+            "color_matrix": camera.color_matrix,
+        }
+        iso = int(rng.choice([6400, 12800, 25600]))
+        noisy = _develop(dng_bytes(camera.expose(light, iso, rng), **fields))
+        clean = _develop(dng_bytes(_clean(camera, light), **fields))
+        rows, columns = (max(1, side // size) for side in light.shape)
+        for place in range(rows * columns):
+            top, left = (place // columns) * size, (place % columns) * size
+            part = np.s_[top : top + size, left : left + size]
+            name = f"{scene.id}_{place}.png"
+            write_image(root / split / "input" / name, noisy[part])
+            write_image(root / split / "groundtruth" / name, clean[part])
+        yield [
+            scene.id,
+            split,
+            scene.photo,
+            f"{rows * columns} of {size}x{size}",
+            scene.pattern,
+            f"ISO {iso}",
+        ]
+
+
+def _light(camera: Camera, rng: np.random.Generator) -> tuple[float, ...]:
+    """White balance of a scene: the camera's, under light that is a little warmer or colder."""
+    warmth = rng.uniform(-0.12, 0.12)
+    red, green, blue = camera.white_balance
+    return round(red * (1 + warmth), 3), green, round(blue * (1 - warmth), 3)
+
+
+def _clean(camera: Camera, light: np.ndarray) -> np.ndarray:
+    values = light * (camera.white_level - camera.black_level) + camera.black_level
+    return np.clip(np.rint(values), 0, camera.white_level).astype(np.uint16)
+
+
+def _develop(content: bytes) -> np.ndarray:
+    with rawpy.imread(io.BytesIO(content)) as raw:
+        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=8, user_flip=0)
