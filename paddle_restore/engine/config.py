@@ -77,7 +77,9 @@ class TrainOptions(Options):
 
 
 class SaveOptions(Options):
-    every: float = Field(1.0, gt=0, description="epochs (or iterations) between checkpoints in latest/")
+    every: Optional[float] = Field(
+        None, gt=0, description="epochs (or iterations) between checkpoints in latest/; default: 1 (or 1000)"
+    )
     keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
     keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
 
@@ -107,7 +109,7 @@ class Config(Options):
     """A whole recipe."""
 
     name: str = Field(description="names the run; the default output folder is output/NAME")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="everything random follows from it")
     pretrained: Optional[Path] = Field(None, description="weights to start from")
     model: ModelOptions
     data: SerializeAsAny[Options]

@@ -76,7 +76,7 @@ def train(
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
 
     run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
-    save_points = plan.due(config.save.every)
+    save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
     keep_points = plan.due(config.save.keep_every, config.save.keep_at, last=False)
     eval_points = plan.due(config.eval.every, config.eval.at)
 

@@ -85,3 +85,10 @@ def test_broken_files_are_one_line(tmp_path, text, message):
 def test_a_missing_recipe_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such recipe"):
         load_config(tmp_path / "none.yml")
+
+
+def test_the_documentation_of_recipes_is_that_of_the_schema():
+    from paddle_restore.cli.document_recipes import page
+
+    documented = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    assert documented == page(), "run tools/document_recipes.py"

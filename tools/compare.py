@@ -1,0 +1,6 @@
+"""Put pictures of one size side by side: before, after, target."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("compare")
