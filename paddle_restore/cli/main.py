@@ -21,6 +21,8 @@ COMMANDS = {
     "prepare_demo": ("prepare_demo", "make the demo data"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
+    "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
+    "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
 }
 ALIASES = {"export_model": "export"}

@@ -15,6 +15,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.inference.backends.paddle import PaddleNetwork
 from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess
+from paddle_restore.metrics.complexity import measure_cost
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
@@ -46,6 +47,7 @@ def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) ->
             preprocess=preprocess,
             graph=Graph(program=program, parameters=f"{STEM}.pdiparams"),
             paddle=paddle.__version__,
+            cost=measure_cost(model),
         )
         package.write(inner)
         package = package.model_copy(update={"checks": tuple(_compare(eager, inner, spec))})
