@@ -24,7 +24,9 @@ from paddle_restore.cli.common import use_device
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="1024x1024", metavar="HxW")
     parser.add_argument("--trials", type=int, default=15)
     args = parser.parse_args()
@@ -73,7 +75,10 @@ def main() -> None:
         print(f"{name:20} {median:7.1f} ms")
     parts = [median for name, median in medians.items() if name.startswith("branch")]
     whole, both = medians["one after the other"], medians["at the same time"]
-    print(f"gain {100 * (1 - both / whole):.0f} %, at best {100 * (sum(parts) - max(parts)) / whole:.0f} %; ", end="")
+    print(
+        f"gain {100 * (1 - both / whole):.0f} %, at best {100 * (sum(parts) - max(parts)) / whole:.0f} %; ",
+        end="",
+    )
     print(f"largest difference of the outputs {difference:.1e}")
 
 

@@ -31,7 +31,9 @@ HEADERS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="networks by id, run by their code")
-    parser.add_argument("--model_dir", type=Path, nargs="+", default=[], metavar="DIR", help="exported folders")
+    parser.add_argument(
+        "--model_dir", type=Path, nargs="+", default=[], metavar="DIR", help="exported folders"
+    )
     parser.add_argument("--input_size", type=size, default=(1024, 1024), metavar="HxW", help="sensor pixels")
     add_device(parser)
     parser.add_argument("--trials", type=positive, default=20, help="timed runs; the paper takes 100")
@@ -64,7 +66,10 @@ def run(args: argparse.Namespace) -> int:
     for words in [*(["--model", id] for id in models), *(["--model_dir", str(d)] for d in args.model_dir)]:
         rows.append(_measure_apart(words, args))
     height, width = args.input_size
-    print(f"frame of {height}x{width} sensor pixels, {args.trials} trials after {args.warmup} to warm up, ", end="")
+    print(
+        f"frame of {height}x{width} sensor pixels, {args.trials} trials after {args.warmup} to warm up, ",
+        end="",
+    )
     print(f"{rows[0]['device']}, {rows[0]['threads']} threads\n")
     print(tabulate([_cells(row) for row in rows], HEADERS, tablefmt="github", disable_numparse=True))
     if args.json:
@@ -106,6 +111,7 @@ def _measure_apart(words: list[str], args: argparse.Namespace) -> dict[str, Any]
 
 
 def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
+    """Measure the one network that is asked for, in this process."""
     device = use_device(args.device)
     import numpy as np
     import paddle
@@ -115,39 +121,18 @@ def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
 
     before = resident_memory()
     if models:
-        from paddle_restore.inference.backends.eager import EagerNetwork
-        from paddle_restore.models import create_model
-
-        model = create_model(models[0])
-        network, spec, name, backend = EagerNetwork(model), model.spec, models[0], "own code"
+        row, network, spec, cost = _own_code(models[0])
     else:
-        from paddle_restore.inference.backends.paddle import PaddleNetwork
-        from paddle_restore.inference.package import read_package
-
-        package = read_package(args.model_dir[0])
-        network = PaddleNetwork(args.model_dir[0], device)
-        spec, name, backend = package.model_spec, package.name, "Paddle Inference"
-    factor = PACK_FACTOR[spec.input]
-    unit = factor * spec.multiple
+        row, network, spec, cost = _exported(args.model_dir[0], device)
+    unit = PACK_FACTOR[spec.input] * spec.multiple
     height, width = (-(-side // unit) * spec.multiple for side in args.input_size)
     x = np.random.default_rng(0).random((1, spec.in_channels, height, width), np.float32)
     latency = measure_latency(lambda: network(x), args.trials, args.warmup)
-    if device == "gpu":
-        memory = paddle.device.cuda.max_memory_allocated()
-    else:
-        memory = peak_memory() - before
-    if models:
-        from paddle_restore.metrics.complexity import measure_cost
-
-        cost = measure_cost(model)
-    else:
-        cost = package.cost
+    memory = paddle.device.cuda.max_memory_allocated() if device == "gpu" else peak_memory() - before
+    cost = cost()
     return {
-        "network": name,
-        "backend": backend,
+        **row,
         "device": device,
-        "threads": int(getattr(network, "threads", 0) or os.environ.get("OMP_NUM_THREADS", 0))
-        or len(os.sched_getaffinity(0)),
         "frame": list(args.input_size),
         "input": list(x.shape),
         "parameters": cost and cost.parameters,
@@ -159,12 +144,34 @@ def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
     }
 
 
+def _own_code(id: str) -> tuple:
+    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.metrics.complexity import measure_cost
+    from paddle_restore.models import create_model
+
+    model = create_model(id)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    row = {"network": id, "backend": "own code", "threads": threads}
+    # Counted when asked for: it runs the network, and the memory of that is not to be measured.
+    return row, EagerNetwork(model), model.spec, lambda: measure_cost(model)
+
+
+def _exported(folder: Path, device: str) -> tuple:
+    from paddle_restore.inference.backends.paddle import PaddleNetwork
+    from paddle_restore.inference.package import read_package
+
+    package, network = read_package(folder), PaddleNetwork(folder, device)
+    row = {"network": package.name, "backend": "Paddle Inference", "threads": network.threads}
+    return row, network, package.model_spec, lambda: package.cost
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     latency = row["latency_ms"]
     counted = row["parameters"] is not None
     return [
         row["network"],
-        row["backend"],
+        f"{row['backend']}, {row['device']}"
+        + (f", {row['threads']} threads" if row["device"] == "cpu" else ""),
         f"{row['parameters']:,}" if counted else "not recorded",
         f"{row['macs_direct'] / 1e9:.2f}" if counted else "not recorded",
         f"{row['macs_ptflops'] / 1e9:.2f}" if counted else "not recorded",

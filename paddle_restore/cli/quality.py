@@ -22,7 +22,9 @@ FIDELITY = ("psnr_uint8", "ssim_rgb_matlab", "ssim_skimage_uint8")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, help="picture, or folder of pictures")
     parser.add_argument("--target", type=Path, help="reference picture, or folder with the same names")
-    parser.add_argument("--niqe_parameters", type=Path, metavar="FILE", help=".mat or .npz; without it no NIQE")
+    parser.add_argument(
+        "--niqe_parameters", type=Path, metavar="FILE", help=".mat or .npz; without it no NIQE"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     if len(rows) > 1:
         lines.append(["mean", *(float(np.mean([row[name] for row in rows.values()])) for name in names)])
     print(tabulate(lines, ["picture", *names], tablefmt="github", floatfmt=".4f"))
-    print(f"niqe: parameters of {parameters.name}" if parameters else "niqe: not measured (--niqe_parameters)")
+    print(
+        f"niqe: parameters of {parameters.name}" if parameters else "niqe: not measured (--niqe_parameters)"
+    )
     if targets and "delta_e2000" not in names:
         print("delta_e2000: not measured (scikit-image is not installed)")
     return 0

@@ -51,7 +51,9 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
         shapes = [array.shape for array in found]
         raise UserError(f"{path}: expected finite numbers of shapes (1, 36) and (36, 36), got {shapes}")
     digest = hashlib.sha256(data).hexdigest()[:12]
-    return NIQEParameters(found[0].astype(float).ravel(), found[1].astype(float), f"{path.name} sha256 {digest}")
+    return NIQEParameters(
+        found[0].astype(float).ravel(), found[1].astype(float), f"{path.name} sha256 {digest}"
+    )
 
 
 def _read_npz(data: bytes) -> dict[str, np.ndarray]:
@@ -61,5 +63,7 @@ def _read_npz(data: bytes) -> dict[str, np.ndarray]:
             if member.file_size > _MOST_BYTES:
                 raise ValueError(f"{member.filename} is too large")
             with archive.open(member) as file:
-                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(
+                    file, allow_pickle=False
+                )
     return arrays

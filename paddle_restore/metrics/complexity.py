@@ -82,7 +82,9 @@ def _counting(model: Any, add: Any) -> Iterator[None]:
     reports |= {name: lambda output, x, *_: add(0, _size(output)) for name in _ACTIVATIONS}
     reports |= {name: lambda output, x, *_: add(0, _size(x)) for name in _POOLING}
     handles = [
-        layer.register_forward_post_hook(lambda owner, x, output: conv(output, x[0], owner.weight, owner.bias))
+        layer.register_forward_post_hook(
+            lambda owner, x, output: conv(output, x[0], owner.weight, owner.bias)
+        )
         for layer in model.sublayers(include_self=True)
         if isinstance(layer, nn.Conv2D)
     ]

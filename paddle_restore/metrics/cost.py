@@ -10,13 +10,12 @@ ptflops    the convention behind the 440.46 GMac (SID) and 41.38 GMac (Lamba) at
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters, and MACs as `fixed + each * tiles`, a tile being `side` x `side` input pixels.
+    """Parameters, and MACs as `fixed + each * area`, the area counted in squares of `side` input pixels.
 
     A network's layers cost the same at every pixel, but for what works on values pooled over the
     whole picture, so that two small sizes tell every size exactly.
@@ -30,8 +29,9 @@ class Cost:
     ptflops_each: int
 
     def macs(self, height: int, width: int, convention: str = "direct") -> int:
-        """MACs of one (height, width) input, whole tiles; `convention` is `direct` or `ptflops`."""
-        tiles = math.ceil(height / self.side) * math.ceil(width / self.side)
-        if convention == "direct":
-            return self.direct_fixed + self.direct_each * tiles
-        return self.ptflops_fixed + self.ptflops_each * tiles
+        """MACs of one input of a size that the network takes; `convention` is `direct` or `ptflops`."""
+        fixed, each = {
+            "direct": (self.direct_fixed, self.direct_each),
+            "ptflops": (self.ptflops_fixed, self.ptflops_each),
+        }[convention]
+        return fixed + each * height * width // self.side**2

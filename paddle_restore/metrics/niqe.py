@@ -107,9 +107,7 @@ def _fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x = x.reshape(len(x), -1)
     squares = x * x
     with np.errstate(divide="ignore", invalid="ignore"):
-        deviations = [
-            np.sqrt((squares * side).sum(axis=1) / side.sum(axis=1)) for side in (x < 0, x > 0)
-        ]
+        deviations = [np.sqrt((squares * side).sum(axis=1) / side.sum(axis=1)) for side in (x < 0, x > 0)]
         skew = deviations[0] / deviations[1]
         ratio = np.abs(x).mean(axis=1) ** 2 / squares.mean(axis=1)
         ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2

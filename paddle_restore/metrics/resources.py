@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,8 @@ def measure_latency(run: Callable[[], Any], trials: int, warmup: int) -> Latency
 
 def resident_memory() -> int:
     """Bytes that this process holds now; from here on `peak_memory` counts anew (Linux)."""
-    try:
+    with suppress(OSError):  # then the peak is that since the process began, which is never too small
         _CLEAR.write_text("5")
-    except OSError:
-        pass  # then the peak is that since the process began, which is never too small
     return _status("VmRSS")
 
 
