@@ -66,11 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for words in [*(["--model", id] for id in models), *(["--model_dir", str(d)] for d in args.model_dir)]:
         rows.append(_measure_apart(words, args))
     height, width = args.input_size
-    print(
-        f"frame of {height}x{width} sensor pixels, {args.trials} trials after {args.warmup} to warm up, ",
-        end="",
-    )
-    print(f"{rows[0]['device']}, {rows[0]['threads']} threads\n")
+    print(f"frame of {height}x{width} sensor pixels, {args.trials} trials after {args.warmup} to warm up\n")
     print(tabulate([_cells(row) for row in rows], HEADERS, tablefmt="github", disable_numparse=True))
     if args.json:
         from paddle_restore.data.files import atomic_path

@@ -85,7 +85,9 @@ def test_a_mistake_in_the_measuring_process_is_one_line(capsys, exported, tmp_pa
     folder = tmp_path / "broken"
     folder.mkdir()
     for file in exported.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes()[:200] if file.suffix == ".json" else file.read_bytes())
+        (folder / file.name).write_bytes(
+            file.read_bytes()[:200] if file.suffix == ".json" else file.read_bytes()
+        )
     words = ("benchmark", "--model_dir", folder, "--input_size", "32x32", "--trials", 1, "--device", "cpu")
     assert "broken" in fails(capsys, *words)
 
@@ -103,9 +105,18 @@ def pictures(tmp_path_factory):
 
 
 def test_quality_of_a_folder(capsys, pictures):
-    words = ("--input", pictures / "out", "--target", pictures / "gt", "--niqe_parameters", pictures / "p.npz")
+    words = (
+        "--input",
+        pictures / "out",
+        "--target",
+        pictures / "gt",
+        "--niqe_parameters",
+        pictures / "p.npz",
+    )
     out = succeeds(capsys, "quality", *words)
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines() if "|" in line]
+    table = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines() if "|" in line
+    ]
     head, rows = table[0], {row[0]: dict(zip(table[0], row)) for row in table[2:]}
     assert head[:4] == ["picture", "niqe", "colourfulness", "psnr_uint8"]
     assert set(rows) == {"a.png", "b.png", "mean"}
