@@ -30,6 +30,7 @@ def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) ->
     folder = Path(folder)
     make_folder(folder.parent)
     spec = model.spec
+    cost = measure_cost(model)  # before the network is traced, which changes its forward
     eager = EagerNetwork(model)
     eager.model.eval()
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
@@ -47,7 +48,7 @@ def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) ->
             preprocess=preprocess,
             graph=Graph(program=program, parameters=f"{STEM}.pdiparams"),
             paddle=paddle.__version__,
-            cost=measure_cost(model),
+            cost=cost,
         )
         package.write(inner)
         package = package.model_copy(update={"checks": tuple(_compare(eager, inner, spec))})
