@@ -28,6 +28,7 @@ setup(
         "PyYAML>=6,<7",
         "rawpy>=0.19,<1",
         "safetensors>=0.4,<1",
+        "scipy>=1.8,<2",
         "tabulate>=0.9,<1",
         "tqdm>=4.60,<5",
         "visualdl>=2.5,<3",
