@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -57,7 +58,12 @@ def train(
     schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
     scaler = paddle.amp.GradScaler(enable=bool(amp) and config.train.amp_dtype == "float16")
     if amp == "O2":
-        model, optimizer = paddle.amp.decorate(model, optimizer, level="O2", dtype=config.train.amp_dtype)
+        model, optimizer = paddle.amp.decorate(
+            model, optimizer, level="O2", dtype=config.train.amp_dtype, save_dtype="float32"
+        )
+    precision = partial(
+        paddle.amp.auto_cast, enable=bool(amp), level=amp or "O1", dtype=config.train.amp_dtype
+    )
 
     # ---- resume: weights, optimiser, scaler, position; everything random follows from the seed
     # and the position, so there is no generator to restore.
@@ -89,7 +95,7 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
-        with paddle.amp.auto_cast(enable=bool(amp), level=amp or "O1", dtype=config.train.amp_dtype):
+        with precision():
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}
         if not math.isfinite(values["loss"]):
@@ -112,7 +118,8 @@ def train(
             meter.reset()
         state["iteration"], state["epoch"] = done, epoch
         if done in eval_points:
-            run.evaluate()
+            with precision():
+                run.evaluate()
         if done in save_points:
             run.save("latest")
         if done in keep_points:

@@ -19,7 +19,7 @@ class EagerNetwork:
         training = self.model.training
         self.model.eval()
         with paddle.no_grad():
-            output = self.model(paddle.to_tensor(batch)).numpy()
+            output = self.model(paddle.to_tensor(batch)).astype("float32").numpy()
         if training:
             self.model.train()
         return output
