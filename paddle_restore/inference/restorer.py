@@ -53,7 +53,7 @@ class Restorer:
             return Frame(np.ascontiguousarray(image), image.shape[1:])
         raw = read_raw(path).with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
-            ratio = estimate_ratio(*raw.histogram())
+            ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         grown, offset = raw.extended()
         data = network_input(grown, self.spec.input, ratio)
         return Frame(data, raw.mosaic.shape, offset, _TURNS.get(raw.orientation, 0), ratio)
@@ -76,8 +76,11 @@ class Restorer:
         return to_float(np.rot90(develop(path), _TURNS.get(raw.orientation, 0)))
 
     def known_ratio(self, path: Path, target: Path) -> Optional[float]:
-        """Return long over short exposure time, at most `max_ratio`, where both raw files say it."""
-        if not self.spec.raw or is_picture(target):
+        """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
+
+        None where they do not, and for a network that was trained on estimated ratios.
+        """
+        if not self.spec.raw or is_picture(target) or self.preprocess.ratio == "auto":
             return None
         short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
         return min(long / short, self.preprocess.max_ratio) if short > 0 and long > 0 else None
