@@ -23,7 +23,9 @@ from paddle_restore.data.raw import RawImage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="2832x4240", metavar="HxW")
     parser.add_argument("--trials", type=int, default=9)
     args = parser.parse_args()
