@@ -23,6 +23,7 @@ from paddle_restore.engine.logging import Meter, RunLog
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
@@ -39,6 +40,7 @@ def train(
     """
     # ---- processes
     rank, world = distributed.init()
+    config, scaling = scale_to_batch(config, world)
     amp = _amp(config)
     chief = rank == 0
 
@@ -80,6 +82,8 @@ def train(
         (folder / "config.yml").write_text(config.to_yaml(), encoding="utf-8")
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
+    if scaling:
+        log.text(scaling)
 
     run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
     save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
@@ -184,6 +188,7 @@ def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, fi
             start - stage.first,
             stage.last - stage.first,
             config.train.num_workers,
+            spec.latent,
         )
         yield from enumerate(stream, start)
 

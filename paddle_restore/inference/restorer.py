@@ -12,7 +12,7 @@ from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.image import is_picture, read_image, to_float
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.data.sid import network_input
-from paddle_restore.inference.forward import Network, restore_frame
+from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.models.spec import ModelSpec
 
@@ -35,6 +35,7 @@ class Restorer:
     network: Network
     spec: ModelSpec
     preprocess: Preprocess
+    averaging: Averaging = Averaging()  # noqa: RUF009  frozen
 
     def restore(self, path: Union[str, Path], ratio: Optional[float] = None) -> Restored:
         """Restore one file. `ratio` None estimates a raw file's amplification from the file alone.
@@ -60,7 +61,7 @@ class Restorer:
 
     def run(self, frame: Frame) -> np.ndarray:
         """Return the network's picture of a frame, (3, H, W), not yet cropped or turned."""
-        return restore_frame(self.network, self.spec, frame.data)
+        return restore_frame(self.network, self.spec, frame.data, self.averaging)
 
     def finish(self, frame: Frame, output: np.ndarray) -> Restored:
         """Crop to the file's own size and turn the picture upright."""
