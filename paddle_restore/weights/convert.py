@@ -1,7 +1,8 @@
 """Reference parameters -> ours, by one small table of rules a network.
 
 A rule is (pattern, replacement) for `re.sub` on the reference's parameter name; the first
-pattern that matches wins. Arrays keep PyTorch's layout, which is Paddle's for convolutions.
+pattern that matches wins, and a replacement of None drops the parameter (a constant). Arrays
+keep PyTorch's layout, which is Paddle's for convolutions.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.weights import lamba, mirnet_v2, sid
+from paddle_restore.weights import lamba, mirnet, mirnet_v2, sid
 
 TABLES = {
     "lamba": lamba.RULES,
+    "mirnet": mirnet.RULES,
     "mirnet_v2": mirnet_v2.RULES,
     "mirnet_v2_small": mirnet_v2.RULES,
     "sid_unet": sid.RULES,
@@ -33,9 +35,9 @@ def convert_state_dict(reference: Mapping[str, np.ndarray], model: str) -> dict[
     converted = {}
     for name, array in reference.items():
         for pattern, replacement in TABLES[model]:
-            ours, count = re.subn(pattern, replacement, name)
-            if count:
-                converted[ours] = np.asarray(array)
+            if re.search(pattern, name):
+                if replacement is not None:
+                    converted[re.sub(pattern, replacement, name)] = np.asarray(array)
                 break
         else:
             raise UserError(f"parameter {name!r} is not one that published {model} checkpoints have")
