@@ -19,6 +19,7 @@ from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, s
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import Meter, RunLog
+from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
@@ -89,6 +90,9 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
+        blend = config.train.mixup
+        if blend and plan.epoch_at(iteration) + 1 >= blend.from_epoch:
+            batch = mixup(batch, blend, config.seed, iteration, rank)
         with paddle.amp.auto_cast(enable=bool(amp), level=amp or "O1", dtype=config.train.amp_dtype):
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}
