@@ -48,9 +48,11 @@ def train(
     if config.pretrained:
         load_into(model, read_weights(config.pretrained), source=config.pretrained)
     kind = DATASETS[config.data.kind]
-    datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
+    # The largest crop of all stages: pictures too small for the last one must not wait until then.
+    crop = max((stage.crop for stage in config.train.stages), default=None)
+    datasets: dict[Any, Any] = {crop: kind.train(config.data, model.spec, crop=crop)}
     eval_set = kind.eval(config.data, model.spec)
-    plan = Plan(config, len(datasets[None]), rank, world)
+    plan = Plan(config, len(datasets[crop]), rank, world)
 
     # ---- optimiser
     objective = build_objective(config.objective)
