@@ -20,6 +20,7 @@ from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, s
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import Meter, RunLog
+from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
@@ -50,9 +51,11 @@ def train(
     if config.pretrained:
         load_into(model, read_weights(config.pretrained), source=config.pretrained)
     kind = DATASETS[config.data.kind]
-    datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
+    # The largest crop of all stages: pictures too small for the last one must not wait until then.
+    crop = max((stage.crop for stage in config.train.stages), default=None)
+    datasets: dict[Any, Any] = {crop: kind.train(config.data, model.spec, crop=crop)}
     eval_set = kind.eval(config.data, model.spec)
-    plan = Plan(config, len(datasets[None]), rank, world)
+    plan = Plan(config, len(datasets[crop]), rank, world)
 
     # ---- optimiser
     objective = build_objective(config.objective)
@@ -99,6 +102,9 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
+        blend = config.train.mixup
+        if blend and plan.epoch_at(iteration) + 1 >= blend.from_epoch:
+            batch = mixup(batch, blend, config.seed, iteration, rank)
         with precision():
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}

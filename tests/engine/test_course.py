@@ -102,3 +102,31 @@ def test_warm_up_and_cosine_are_the_reproductions(shared, name, epochs):
     options = ScheduleOptions(kind="cosine", warmup=3, min_lr=1e-6)
     ours = [learning_rate(options, 2e-4, epoch, epochs) for epoch in range(epochs)]
     np.testing.assert_allclose(ours, golden, rtol=1e-6)
+
+
+def test_the_authors_two_cosine_cycles():
+    """By values: the first cycle rises from 2e-4 to 3e-4, the second falls from 2e-4 to 1e-6."""
+    options = ScheduleOptions(
+        kind="cosine_cycles", by="iteration", periods=[92000, 208000], weights=[1, 1], min_lrs=[3e-4, 1e-6]
+    )
+    expected = {
+        0: 2e-4,
+        23000: 2.1464466094e-4,  # 2e-4 + 1e-4 * (1 - cos(pi/4)) / 2
+        46000: 2.5e-4,
+        92000: 3e-4,  # the cycle's end still belongs to it
+        92001: 2e-4,
+        92000 + 104000: 1.005e-4,
+        299999: 1e-6,
+        300000: 1e-6,
+        400000: 1e-6,
+    }
+    rates = {i: learning_rate(options, 2e-4, i, 300000) for i in expected}
+    assert rates == pytest.approx(expected, rel=1e-8)
+    rising = [learning_rate(options, 2e-4, i, 300000) for i in range(0, 92001, 4000)]
+    assert rising == sorted(rising)
+
+
+def test_a_cycles_weight_scales_its_height():
+    options = ScheduleOptions(kind="cosine_cycles", periods=[2, 2], weights=[1, 0.5], min_lrs=[0, 0.2])
+    rates = [learning_rate(options, 1, i, 4) for i in range(5)]
+    assert rates == pytest.approx([1, 0.5, 0, 0.2 + 0.5 * 0.4, 0.2])
