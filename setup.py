@@ -28,7 +28,6 @@ setup(
         "PyYAML>=6,<7",
         "rawpy>=0.19,<1",
         "safetensors>=0.4,<1",
-        "scipy>=1.8,<2",
         "tabulate>=0.9,<1",
         "tqdm>=4.60,<5",
         "visualdl>=2.5,<3",
@@ -37,6 +36,7 @@ setup(
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
         "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
-        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1"],
+        "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
+        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1", "scipy>=1.9,<2"],
     },
 )

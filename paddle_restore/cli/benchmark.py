@@ -122,15 +122,18 @@ def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
         row, network, spec, cost = _exported(args.model_dir[0], device)
     unit = PACK_FACTOR[spec.input] * spec.multiple
     height, width = (-(-side // unit) * spec.multiple for side in args.input_size)
-    x = np.random.default_rng(0).random((1, spec.in_channels, height, width), np.float32)
-    latency = measure_latency(lambda: network(x), args.trials, args.warmup)
+    inputs = [np.random.default_rng(0).random((1, spec.in_channels, height, width), np.float32)]
+    if spec.latent:
+        sides = (side // spec.latent.stride for side in (height, width))
+        inputs.append(np.zeros((1, spec.latent.channels, *sides), np.float32))
+    latency = measure_latency(lambda: network(*inputs), args.trials, args.warmup)
     memory = paddle.device.cuda.max_memory_allocated() if device == "gpu" else peak_memory() - before
     cost = cost()
     return {
         **row,
         "device": device,
         "frame": list(args.input_size),
-        "input": list(x.shape),
+        "input": list(inputs[0].shape),
         "parameters": cost and cost.parameters,
         "macs_direct": cost and cost.macs(height, width),
         "macs_ptflops": cost and cost.macs(height, width, "ptflops"),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from paddle_restore.errors import UserError
 
@@ -35,7 +34,9 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); see docs/metrics.md") from None
     try:
-        arrays = _read_npz(data) if data.startswith(b"PK") else scipy.io.loadmat(io.BytesIO(data))
+        arrays = _read_npz(data) if data.startswith(b"PK") else _read_mat(data)
+    except ImportError:
+        raise UserError(f"{path}: a .mat file needs SciPy (pip install scipy); an .npz does not") from None
     except Exception as error:  # loadmat has no error of its own: whatever a broken file makes it raise
         raise UserError(
             f"{path}: is no .npz nor .mat file up to version 7.2 ({' '.join(str(error).split())})"
@@ -54,6 +55,12 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
     return NIQEParameters(
         found[0].astype(float).ravel(), found[1].astype(float), f"{path.name} sha256 {digest}"
     )
+
+
+def _read_mat(data: bytes) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    return loadmat(io.BytesIO(data))
 
 
 def _read_npz(data: bytes) -> dict[str, np.ndarray]:

@@ -40,6 +40,9 @@ class Postprocess(Options):
 class Graph(Options):
     program: str = Field(description="model.json, or model.pdmodel of older Paddle")
     parameters: str
+    inputs: tuple[str, ...] = Field(
+        ("input",), description="input, and noise where the graph does not draw it"
+    )
 
     @field_validator("program", "parameters")
     @classmethod
