@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -42,12 +43,21 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="auto|N",
         help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else estimated from the file",
+        "else (or where the recipe says data.ratio: auto) estimated from the file",
+    )
+    parser.add_argument(
+        "--amplifier_m",
+        type=int,
+        choices=(1, 5, 8),
+        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
     )
 
 
 def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
     """Restore one file, or every readable file of a folder; return the exit code."""
+    if args.amplifier_m:
+        preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
+        restorer = replace(restorer, preprocess=preprocess)
     wanted, what = (is_raw, "raw files") if restorer.spec.raw else (is_picture, "pictures")
     files = list_files(args.input, wanted, what)
     targets = (

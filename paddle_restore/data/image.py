@@ -175,14 +175,12 @@ def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
 
 
 def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(C, H, W) -> (C, height, width): cut at the bottom and right, or continue by reflection."""
+    """(C, H, W) -> (C, height, width): cut at the bottom and right, or continue by reflection.
+
+    Grows each side to less than twice its length.
+    """
     image = image[:, :height, :width]
     bottom, right = height - image.shape[1], width - image.shape[2]
-    # Reflection reaches no further than the picture itself; repeat it for tiny ones.
-    while bottom > 0 or right > 0:
-        step = (min(max(bottom, 0), image.shape[1] - 1), min(max(right, 0), image.shape[2] - 1))
-        if step == (0, 0):
-            return np.pad(image, ((0, 0), (0, max(bottom, 0)), (0, max(right, 0))), mode="edge")
-        image = np.pad(image, ((0, 0), (0, step[0]), (0, step[1])), mode="reflect")
-        bottom, right = bottom - step[0], right - step[1]
-    return image
+    if not (bottom or right):
+        return image
+    return np.pad(image, ((0, 0), (0, bottom), (0, right)), mode="reflect")

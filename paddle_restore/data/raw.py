@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+import cv2
 import numpy as np
 import rawpy
 
@@ -116,13 +117,19 @@ class RawImage:
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
         """Return every normalised value that occurs and how often, for `estimate_ratio`."""
-        values, counts = [], []
         period = self.period
-        for place, colour in enumerate(np.ravel(self._colour_tile())):
-            row, column = divmod(place, period)
-            count = np.bincount(self.mosaic[row::period, column::period].ravel())
+        if len(set(self.black_level)) == 1:
+            parts = [(self.black_level[0], self.mosaic)]
+        else:
+            parts = [
+                (self.black_level[colour], self.mosaic[place // period :: period, place % period :: period])
+                for place, colour in enumerate(np.ravel(self._colour_tile()))
+            ]
+        values, counts = [], []
+        for black, mosaic in parts:
+            # Ten times as fast as numpy.bincount; exact, as it counts in integers.
+            count = cv2.calcHist([np.ascontiguousarray(mosaic)], [0], None, [1 << 16], [0, 1 << 16]).ravel()
             level = np.flatnonzero(count)
-            black = self.black_level[colour]
             values.append(np.clip((level - black) / (self.white_level - black), 0, 1))
             counts.append(count[level])
         return np.concatenate(values), np.concatenate(counts)
@@ -212,6 +219,23 @@ def _interleave_cells(planes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells.transpose(2, 3, 0, 4, 1)).reshape(9, 2 * height, 2 * width)
 
 
+def unpacked(planes: np.ndarray) -> RawImage:
+    """The mosaic, float32 in [0, 1], of packed planes (4 Bayer, 9 X-Trans) or of a mosaic (1, H, W)."""
+    channels, height, width = planes.shape
+    if channels == 1:
+        return RawImage(planes[0], "RGGB", (0.0,) * 4, 1.0)
+    if channels == 4:
+        mosaic = np.empty((2 * height, 2 * width), np.float32)
+        for plane, (row, column) in zip(planes, ((0, 0), (0, 1), (1, 1), (1, 0))):
+            mosaic[row::2, column::2] = plane
+        return RawImage(mosaic, "RGGB", (0.0,) * 4, 1.0)
+    mosaic = np.empty((3 * height, 3 * width), np.float32)
+    for cell, places in enumerate(_XTRANS_PLANES):
+        for plane, (row, column) in zip(planes, places):
+            mosaic[row::6, column::6] = plane[cell // 2 :: 2, cell % 2 :: 2]
+    return RawImage(mosaic, XTRANS, (0.0,) * 4, 1.0)
+
+
 def _periodic_indices(size: int, before: int, after: int, period: int) -> np.ndarray:
     """Indices of a side grown by `before` and `after`, each new one a whole period inside."""
     indices = np.arange(-before, size + after)
@@ -246,10 +270,9 @@ def read_raw(path: str | Path) -> RawImage:
     with _open(path) as raw:
         try:
             mosaic = raw.raw_image_visible
-            colours = raw.raw_colors_visible
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
-        pattern = _pattern(path, raw, colours, mosaic)
+        pattern = _pattern(path, raw, mosaic)
         white_balance = [float(value) for value in raw.camera_whitebalance]
         white_balance[3] = white_balance[3] or white_balance[1]
         return RawImage(
@@ -265,19 +288,24 @@ def read_raw(path: str | Path) -> RawImage:
         )
 
 
-def _pattern(
-    path: Path, raw: rawpy.RawPy, colours: Optional[np.ndarray], mosaic: Optional[np.ndarray]
-) -> str:
-    if mosaic is None or mosaic.ndim != 2 or colours is None:
+def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
+    if mosaic is None or mosaic.ndim != 2:
         raise UserError(f"{path}: holds no sensor mosaic (a linear or already demosaiced raw file)")
     if min(mosaic.shape) < 12:
         raise UserError(f"{path}: the frame of {mosaic.shape[1]}x{mosaic.shape[0]} pixels is too small")
     names = raw.color_desc.decode()
+    # Asked pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
+    top, left = raw.sizes.top_margin, raw.sizes.left_margin
+    try:
+        shown = np.array(
+            [[names[raw.raw_color(top + row, left + column)] for column in range(12)] for row in range(12)]
+        )
+    except IndexError:
+        raise UserError(f"{path}: holds no sensor mosaic with a colour pattern") from None
     for period in (2, 6):
-        tile = colours[:period, :period]
-        shown = colours[: 2 * period, : 2 * period]
-        if (np.tile(tile, (2, 2)) == shown).all():
-            pattern = "".join(names[index] for index in tile.ravel())
+        tile = shown[:period, :period]
+        if (np.tile(tile, (12 // period, 12 // period)) == shown).all():
+            pattern = "".join(tile.ravel())
             if sorted(pattern) == sorted("RGGB" if period == 2 else XTRANS):
                 return pattern
             raise UserError(

@@ -17,6 +17,7 @@ from typing import Any, Literal, Optional
 import numpy as np
 from pydantic import Field
 
+from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.frames import DecodedFrames, Frames
 from paddle_restore.data.image import to_float
 from paddle_restore.data.raw import RawImage
@@ -37,7 +38,14 @@ class SIDOptions(Options):
     train_list: Path = Field(description="relative to root, like eval_list")
     eval_list: Path
     crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
-    max_ratio: float = Field(300.0, gt=0, description="amplification is long/short, at most this")
+    ratio: Literal["known", "auto"] = Field(
+        "known", description="amplification: long/short exposure, or estimated from the dark frame alone"
+    )
+    max_ratio: float = Field(300.0, gt=0, description="a known ratio is at most this")
+    amplifier_m: Literal[1, 5, 8] = Field(1, description="m of the estimated ratio, which it multiplies")
+    flips: tuple[float, float, float] = Field(
+        (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
+    )
     burst: Literal["first", "all"] = Field(
         "first", description="short frames to train on: each exposure's first, as the authors, or all"
     )
@@ -106,6 +114,13 @@ def read_list(root: Path, name: Path) -> list[Pair]:
     return pairs
 
 
+def amplification(raw: RawImage, pair: Pair, options: SIDOptions) -> float:
+    """Return what the whole dark frame `raw` of `pair` is multiplied with."""
+    if options.ratio == "auto":
+        return estimate_ratio(*raw.histogram(), m=options.amplifier_m)
+    return pair.ratio(options.max_ratio)
+
+
 def match_target(path: Path, targets: Sequence[Path]) -> Path:
     """Return the reference of a file: the only one, the one of its name, or that of its SID scene.
 
@@ -158,8 +173,8 @@ class SIDTrain:
         """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
         pairs = self.scenes[index]
         pair = pairs[rng.integers(len(pairs))]
-        ratio = pair.ratio(self.options.max_ratio)
         whole = self.frames.raw(pair.short)
+        ratio = amplification(whole, pair, self.options)
         raw = whole.aligned()
         factor = PACK_FACTOR[self.spec.input]
         # Windows start on whole colour periods, which for X-Trans are two packed pixels.
@@ -170,7 +185,8 @@ class SIDTrain:
         top, left = (step * p for p in random_window(rows, columns, cells, rng, str(pair.short)))
         packed = network_input(raw.crop(top, left, cells * step, cells * step), self.spec.input, ratio)
         target = self._target(pair.long, whole, top, left, size)
-        packed, target = random_flips(rng, packed[:, : self.crop, : self.crop], target, odds=(0.5, 0.5, 0.5))
+        packed = packed[:, : self.crop, : self.crop]
+        packed, target = random_flips(rng, packed, target, odds=self.options.flips)
         return {"input": packed, "target": target, "name": pair.short.stem, "ratio": np.float32(ratio)}
 
     def _target(self, path: Path, raw: RawImage, top: int, left: int, size: int) -> np.ndarray:
@@ -198,8 +214,8 @@ class SIDEval:
     def sample(self, index: int) -> dict[str, Any]:
         """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
         pair = self.pairs[index]
-        ratio = pair.ratio(self.options.max_ratio)
         whole = self.frames.raw(pair.short)
+        ratio = amplification(whole, pair, self.options)
         target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
         amplified = to_float(_aligned_target(self.frames, pair.short, whole)).transpose(2, 0, 1)
         return {

@@ -76,6 +76,9 @@ class TrainOptions(Options):
     iterations: Optional[int] = Field(None, gt=0)
     stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
     batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
+    reference_batch: Optional[int] = Field(
+        None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
+    )
     num_workers: int = Field(0, ge=0, description="processes that prepare samples")
     mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
     log_every: int = Field(20, gt=0, description="iterations between two log lines")
@@ -137,6 +140,8 @@ class Config(Options):
         train = self.train
         if train.stages and (train.epochs or train.iterations):
             raise ValueError("train: stages say how long to train; drop epochs and iterations")
+        if train.stages and train.reference_batch:
+            raise ValueError("train: reference_batch does not go with stages, which change the batch")
         for part in train.stages or (train,):
             if (getattr(part, train.unit + "s") is None) or (part.epochs and part.iterations):
                 raise ValueError("train: set either epochs or iterations, the same in every stage")

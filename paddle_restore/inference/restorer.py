@@ -12,7 +12,7 @@ from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.image import PLAIN, Form, is_picture, read_image, read_with_form, to_float
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.data.sid import network_input
-from paddle_restore.inference.forward import Network, restore_frame
+from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.models.spec import ModelSpec
 
@@ -40,6 +40,7 @@ class Restorer:
     network: Network
     spec: ModelSpec
     preprocess: Preprocess
+    averaging: Averaging = Averaging()  # noqa: RUF009  frozen
 
     def restore(self, path: Union[str, Path], ratio: Optional[float] = None) -> Restored:
         """Restore one file. `ratio` None estimates a raw file's amplification from the file alone.
@@ -59,14 +60,14 @@ class Restorer:
             return Frame(np.ascontiguousarray(image), image.shape[1:], form=form)
         raw = read_raw(path).with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
-            ratio = estimate_ratio(*raw.histogram())
+            ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         grown, offset = raw.extended()
         data = network_input(grown, self.spec.input, ratio)
         return Frame(data, raw.mosaic.shape, offset, _TURNS.get(raw.orientation, 0), ratio)
 
     def run(self, frame: Frame) -> np.ndarray:
         """Return the network's picture of a frame, (3, H, W), not yet cropped or turned."""
-        return restore_frame(self.network, self.spec, frame.data)
+        return restore_frame(self.network, self.spec, frame.data, self.averaging)
 
     def finish(self, frame: Frame, output: np.ndarray) -> Restored:
         """Crop to the file's own size and turn the picture upright."""
@@ -82,8 +83,11 @@ class Restorer:
         return to_float(np.rot90(develop(path), _TURNS.get(raw.orientation, 0)))
 
     def known_ratio(self, path: Path, target: Path) -> Optional[float]:
-        """Return long over short exposure time, at most `max_ratio`, where both raw files say it."""
-        if not self.spec.raw or is_picture(target):
+        """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
+
+        None where they do not, and for a network that was trained on estimated ratios.
+        """
+        if not self.spec.raw or is_picture(target) or self.preprocess.ratio == "auto":
             return None
         short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
         return min(long / short, self.preprocess.max_ratio) if short > 0 and long > 0 else None
