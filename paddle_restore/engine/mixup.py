@@ -14,6 +14,8 @@ from pydantic import Field
 
 from paddle_restore.options import Options
 
+PICTURES = ("input", "target", "lq")
+
 
 class MixupOptions(Options):
     beta: float = Field(1.2, gt=0, description="weights are drawn from Beta(beta, beta)")
@@ -23,7 +25,7 @@ class MixupOptions(Options):
 def mixup(
     batch: dict[str, Any], options: Optional[MixupOptions], epoch: int, position: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """Return the batch with its pictures (the 4-D tensors) blended; the rest is as it was.
+    """Return the batch with input, target and lq blended; the rest is as it was, noise too.
 
     `epoch` counts from 1; before `options.from_epoch`, or without options, nothing is blended.
     What is blended follows from `position` (seed, iteration, rank) alone, so a resumed run blends
@@ -42,4 +44,4 @@ def mixup(
     def blend(pictures: Any) -> Any:
         return weights * pictures + (1 - weights) * pictures.index_select(partners)
 
-    return {key: blend(value) if getattr(value, "ndim", 0) == 4 else value for key, value in batch.items()}
+    return {key: blend(value) if key in PICTURES else value for key, value in batch.items()}

@@ -16,6 +16,7 @@ def batch(count):
     return {
         "input": pictures,
         "target": pictures * 10,
+        "noise": pictures,
         "ratio": paddle.to_tensor(values),
         "name": [str(i) for i in range(count)],
     }
@@ -32,6 +33,7 @@ def test_inputs_and_targets_blend_alike_and_the_rest_stays():
     made = mixup(batch(4), MixupOptions(), 1, (0, 7, 0))
     assert made["name"] == ["0", "1", "2", "3"]
     np.testing.assert_array_equal(made["ratio"].numpy(), np.arange(4))
+    np.testing.assert_array_equal(made["noise"].numpy(), batch(4)["noise"].numpy())
     values = blended(4, 7)
     assert not np.allclose(values, np.arange(4))
     assert values.min() >= 0
