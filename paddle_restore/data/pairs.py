@@ -40,8 +40,8 @@ class PairsOptions(Options):
     eval_folder: Path = Field(Path("val"), description="likewise")
     crop: int = Field(128, gt=0, description="side of a training sample in pixels")
     augment: bool = Field(True, description="flips and quarter turns, each of the eight equally often")
-    lq: bool = Field(
-        False, description="also give the target shrunk by the latent's stride: from LQ/, else on the fly"
+    lq: Optional[int] = Field(
+        None, gt=1, description="also give the target shrunk so many times: from LQ/, else made on the fly"
     )
     limit: Optional[int] = Field(None, gt=0, description="use only so many pairs")
 
@@ -120,7 +120,8 @@ class PairsTrain:
         _check_kind(spec)
         self.options = options
         self.crop = crop or options.crop
-        self.scale = _low_resolution_scale(spec, self.crop) if options.lq else 1
+        if options.lq and self.crop % options.lq:
+            raise UserError(f"data.crop: {self.crop} is not divisible by data.lq ({options.lq})")
         self.pairs = match_pairs(options.root / options.train_folder, options.limit)
         small = [f"{pair.noisy} {_shown(pair.size)}" for pair in self.pairs if min(pair.size) < self.crop]
         if small:
@@ -130,11 +131,11 @@ class PairsTrain:
         return len(self.pairs)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return input and target (3, crop, crop), and lq (3, crop/stride, crop/stride) if asked."""
+        """Return input and target (3, crop, crop), lq (3, crop/n, crop/n) where asked for; [0, 1]."""
         pair = self.pairs[index]
         noisy, clean = _read(pair)
         # With a low-resolution target the window starts on whole pixels of it.
-        step = self.scale
+        step = self.options.lq or 1
         size = self.crop // step
         rows, columns = (side // step for side in clean.shape[:2])
         top, left = random_window(rows, columns, size, rng, str(pair.noisy))
@@ -152,7 +153,7 @@ class PairsTrain:
         self, pair: PicturePair, clean: np.ndarray, top: int, left: int, size: int
     ) -> np.ndarray:
         """The window of the shrunk picture, 8 or 16 bits like the file, (size, size, 3)."""
-        step = self.scale
+        step = self.options.lq
         if pair.lq is not None:
             shrunk = read_image(pair.lq)
             wanted = tuple(-(-side // step) for side in clean.shape[:2])
@@ -169,16 +170,6 @@ class PairsTrain:
         shrunk = shrink(around, step)
         top, left = top - first[0], left - first[1]
         return shrunk[top : top + size, left : left + size]
-
-
-def _low_resolution_scale(spec: ModelSpec, crop: int) -> int:
-    if spec.latent is None:
-        raise UserError(f"data.lq: {spec.id} has no low-resolution channels; set data.lq=false")
-    if crop % spec.latent.stride:
-        raise UserError(
-            f"data.crop: {crop} is not divisible by {spec.id}'s {spec.latent.stride}, see data.lq"
-        )
-    return spec.latent.stride
 
 
 def shrink(picture: np.ndarray, scale: int) -> np.ndarray:

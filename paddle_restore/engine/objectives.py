@@ -62,7 +62,7 @@ class Invertible:
         if not hasattr(model, "encode"):
             raise UserError(f"objective.kind: {model.spec.id} is not invertible; use kind supervised")
         if "lq" not in batch:
-            raise UserError("objective.kind: invertible needs low-resolution targets; set data.lq=true")
+            raise UserError("objective.kind: invertible needs low-resolution targets; set data.lq=4")
         low = model.encode(batch["input"])[:, : batch["lq"].shape[1]]
         restored = model.decode(paddle.concat([low, batch["noise"]], axis=1))
         forward = self.forward(low, batch["lq"])["loss"]

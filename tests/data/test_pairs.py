@@ -9,10 +9,9 @@ from paddle_restore.data.image import read_image, to_float, write_image
 from paddle_restore.data.pairs import PairsEval, PairsOptions, PairsTrain, match_pairs, shrink
 from paddle_restore.errors import UserError
 from paddle_restore.metrics import evaluate
-from paddle_restore.models.spec import Latent, ModelSpec
+from paddle_restore.models.spec import ModelSpec
 
 SRGB = ModelSpec("net", "srgb", 1, 1, 0, "", "", "")
-INVERTIBLE = ModelSpec("net", "srgb", 1, 4, 0, "", "", "", Latent(45, 4))
 
 
 def write_pairs(folder, sizes, spelling=("input", "groundtruth")):
@@ -114,11 +113,11 @@ def test_limit_and_evaluation_of_whole_pictures(pairs):
 
 def test_low_resolution_targets_on_the_fly_are_those_of_the_folder(pairs):
     """Bitwise, at every border and orientation: preparing them changes the time only."""
-    wanted = options(pairs, lq=True)
-    made = PairsTrain(wanted, INVERTIBLE)
+    wanted = options(pairs, lq=4)
+    made = PairsTrain(wanted, SRGB)
     for pair in made.pairs:
         write_image(pairs / "LQ" / f"{pair.name}.png", shrink(read_image(pair.clean), 4))
-    stored = PairsTrain(wanted, INVERTIBLE)
+    stored = PairsTrain(wanted, SRGB)
     assert all(pair.lq for pair in stored.pairs)
     assert not any(pair.lq for pair in made.pairs)
     for index in range(3):
@@ -130,26 +129,24 @@ def test_low_resolution_targets_on_the_fly_are_those_of_the_folder(pairs):
 
 
 def test_low_resolution_mistakes(pairs):
-    with pytest.raises(UserError, match="18 is not divisible by net's 4"):
-        PairsTrain(options(pairs, lq=True, crop=18), INVERTIBLE)
-    with pytest.raises(UserError, match="net has no low-resolution channels"):
-        PairsTrain(options(pairs, lq=True), SRGB)
+    with pytest.raises(UserError, match=r"not divisible by data\.lq"):
+        PairsTrain(options(pairs, lq=3), SRGB)
     write_image(pairs / "LQ/a.png", np.zeros((4, 4, 3)))
     with pytest.raises(UserError, match=r"LQ.a.png: has 4x4 pixels, 1/4 of .* has 8x8"):
-        PairsTrain(options(pairs, lq=True), INVERTIBLE).sample(0, np.random.default_rng(0))
+        PairsTrain(options(pairs, lq=4), SRGB).sample(0, np.random.default_rng(0))
 
 
 def test_the_real_pairs(shared):
     """The published folders: their noisy PSNR, and InvDN's own LQ files bit by bit."""
     root = shared / "data/sidd_mini"
-    real = PairsOptions(root=root, train_folder="train_mini", eval_folder="val_mini", lq=True)
+    real = PairsOptions(root=root, train_folder="train_mini", eval_folder="val_mini", lq=4)
     data = PairsEval(real, SRGB)
     scores = []
     for index in range(len(data)):
         pictures = [data.sample(index)[k].transpose(1, 2, 0) for k in ("input", "target")]
         scores.append(evaluate(*pictures, ("psnr",))["psnr"])
     assert np.mean(scores) == pytest.approx(23.20, abs=0.005)
-    for pair in PairsTrain(real, INVERTIBLE).pairs[:3]:
+    for pair in PairsTrain(real, SRGB).pairs[:3]:
         np.testing.assert_array_equal(shrink(read_image(pair.clean), 4), read_image(pair.lq))
     other = PairsOptions(root=shared / "data/sidd_mini2", train_folder="train_mini")
     assert len(PairsTrain(other, SRGB)) == 10
