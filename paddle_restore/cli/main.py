@@ -22,6 +22,8 @@ COMMANDS = {
     "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
+    "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
+    "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
 }
 ALIASES = {"export_model": "export"}

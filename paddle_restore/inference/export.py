@@ -15,6 +15,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.inference.backends.paddle import PaddleNetwork
 from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess
+from paddle_restore.metrics.complexity import measure_cost
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
@@ -33,6 +34,7 @@ def export(
     folder = Path(folder)
     make_folder(folder.parent)
     spec = model.spec
+    cost = measure_cost(model)  # before the network is traced, which changes its forward
     eager = EagerNetwork(model)
     eager.model.eval()
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
@@ -57,6 +59,7 @@ def export(
             preprocess=preprocess,
             graph=Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs)),
             paddle=paddle.__version__,
+            cost=cost,
         )
         package.write(inner)
         package = package.model_copy(
