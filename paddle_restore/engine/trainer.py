@@ -102,9 +102,8 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
-        blend = config.train.mixup
-        if blend and plan.epoch_at(iteration) + 1 >= blend.from_epoch:
-            batch = mixup(batch, blend, config.seed, iteration, rank)
+        epoch = plan.epoch_at(iteration) + 1
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, rank))
         with precision():
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}
@@ -120,7 +119,6 @@ def train(
         samples = len(batch["name"]) * world
         meter.add(values, samples, reader_seconds, time.perf_counter() - tick)
         log.advance()
-        epoch = plan.epoch_at(iteration) + 1
         if done % config.train.log_every == 0 or done == plan.iterations:
             position = f"{epoch}/{plan.epochs}", f"{done}/{plan.iterations}"
             log.text(meter.line(*position, lr, plan.iterations - done))
