@@ -76,8 +76,8 @@ def ratio(text: str) -> Union[float, None]:
     if text == "auto":
         return None
     value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a positive number or auto")
+    if not 0.01 <= value <= 1e5:
+        raise argparse.ArgumentTypeError("must be auto or a number from 0.01 to 100000")
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,9 @@ def export(
     The folder appears whole or not at all. Raises UserError if the graph, run by Paddle
     Inference, differs from the eager network by more than `TOLERANCE` on any of three sizes.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose a folder to export to")
     make_folder(folder.parent)
     spec = model.spec
     cost = measure_cost(model)  # before the network is traced, which changes its forward
@@ -130,5 +131,6 @@ def _replace(new: Path, folder: Path) -> None:
             for path in sorted(new.iterdir(), key=lambda p: p.name == "inference.yml"):
                 path.replace(folder / path.name)
             return
-        shutil.rmtree(folder)
+        # The former export stays whole beside the new one until that is in place.
+        folder.rename(new.parent / "former")
     new.replace(folder)
