@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
+    "align": ("align", "prove that the networks give the authors' numbers"),
 }
 ALIASES = {"export_model": "export"}
 
