@@ -43,7 +43,9 @@ class Reference:
     def input(self, tag: str) -> np.ndarray:
         """The input named `tag`, drawn in the layout of the authors' framework."""
         if "output_nhwc" in self.arrays:
-            return np.ascontiguousarray(procedural_input(f"{tag}/input", self.input_shape).transpose(0, 3, 1, 2))
+            return np.ascontiguousarray(
+                procedural_input(f"{tag}/input", self.input_shape).transpose(0, 3, 1, 2)
+            )
         return procedural_input(f"{tag}/input", self.input_shape)
 
     @property

@@ -49,9 +49,7 @@ def _inputs(case: Case, reference: Reference) -> tuple[Any, ...]:
     return tuple(map(paddle.to_tensor, inputs))
 
 
-def _training(
-    id: str, case: Case, reference: Reference, model: Any
-) -> Iterator[tuple[str, Values, Values]]:
+def _training(id: str, case: Case, reference: Reference, model: Any) -> Iterator[tuple[str, Values, Values]]:
     """Yield loss and gradients of the first step, then what all of them led to."""
     batch = {
         "input": paddle.to_tensor(reference.input(case.tag)),

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from paddle_restore.alignment import GoldenFolder, align, aligned_models, compare, write
-    from paddle_restore.alignment.compare import import_reprod_log
+    from paddle_restore.alignment.differences import import_reprod_log
     from paddle_restore.cli.common import use_device
     from paddle_restore.errors import UserError, did_you_mean
 
@@ -40,7 +40,13 @@ def run(args: argparse.Namespace) -> int:
             write(output, step, ours, reference)
             rows.append(compare(id, step, ours, reference))
     lines = [
-        (row.network, row.step, f"{row.difference:.1e}", f"{row.threshold:.0e}", "yes" if row.passed else "NO")
+        (
+            row.network,
+            row.step,
+            f"{row.difference:.1e}",
+            f"{row.threshold:.0e}",
+            "yes" if row.passed else "NO",
+        )
         for row in rows
     ]
     headers = ["network", "step", "largest difference", "threshold", "passed"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from operator import add, mul
 
 import paddle
 import paddle.nn.functional as F
@@ -71,8 +73,8 @@ class SelectiveKernelFusion(nn.Layer):
         self.select = nn.LayerList(conv2d(squeezed, channels, 1) for _ in range(branches))
 
     def forward(self, branches):
-        pooled = F.adaptive_avg_pool2d(paddle.add_n(branches), 1)  # (N, C, 1, 1)
+        pooled = F.adaptive_avg_pool2d(reduce(add, branches), 1)  # (N, C, 1, 1)
         pooled = self.activation(self.squeeze(pooled))
         weights = F.softmax(paddle.stack([select(pooled) for select in self.select]), axis=0)
         # Branch by branch: one stacked (branches, N, C, H, W) product takes seconds under oneDNN.
-        return sum(branch * weight for branch, weight in zip(branches, weights.unbind(0)))
+        return reduce(add, map(mul, branches, weights.unbind(0)))
