@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from paddle_restore.engine.objectives import SupervisedOptions
 from paddle_restore.models import list_models
-from paddle_restore.options import Options
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Case:
     data       the preparation of its input, a key of `data.PREPARATIONS`
     protocols  those that its published numbers are measured by
     args       the size that the golden values have, for `create_model`
-    objective  what it is trained with; None where the golden values end at the output
+    objective  as in a recipe; None where the golden values end at the output
     clip_norm  as in a recipe's optimizer section
     """
 
@@ -28,14 +26,15 @@ class Case:
     data: str
     protocols: tuple[str, ...]
     args: dict[str, Any] = field(default_factory=dict)
-    objective: Optional[Options] = None
+    objective: Optional[dict[str, Any]] = None
     clip_norm: Optional[float] = None
 
 
 _SID = ("psnr", "ssim_rgb_matlab")
 _SIDD = ("psnr", "ssim_y_matlab")
-_L1 = SupervisedOptions(losses={"l1": 1.0})
-_CHARBONNIER = SupervisedOptions(losses={"charbonnier_clipped": 1.0})
+_L1 = {"kind": "supervised", "losses": {"l1": 1.0}}
+_CHARBONNIER = {"kind": "supervised", "losses": {"charbonnier_clipped": 1.0}}
+_BOTH_WAYS = {"kind": "invertible", "forward": {"l2_sum": 16.0}, "backward": {"l1_sum": 1.0}}
 
 CASES: dict[str, Case] = {
     "sid_unet": Case("sid_sony", "sid_sony", "bayer", _SID, objective=_L1),
@@ -46,6 +45,7 @@ CASES: dict[str, Case] = {
     ),
     "mirnet_v2": Case("mirnetv2_80", "mirnetv2", "pictures", _SIDD, objective=_CHARBONNIER),
     "mirnet_v2_small": Case("mirnetv2_64", "mirnetv2", "pictures", _SIDD, objective=_CHARBONNIER),
+    "invdn": Case("invdn", "invdn", "imresize", _SIDD, objective=_BOTH_WAYS, clip_norm=10),
 }
 """By the network's id."""
 

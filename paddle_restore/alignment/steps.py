@@ -13,9 +13,10 @@ from paddle_restore.alignment.data import PREPARATIONS, Values, measure
 from paddle_restore.alignment.golden import GoldenFolder, Reference
 from paddle_restore.alignment.procedural import procedural_input
 from paddle_restore.engine.config import OptimizerOptions
-from paddle_restore.engine.objectives import build_objective
+from paddle_restore.engine.objectives import OBJECTIVES, build_objective
 from paddle_restore.engine.optim import build_optimizer
 from paddle_restore.models import create_model
+from paddle_restore.options import validate
 from paddle_restore.weights import convert_state_dict, load_into
 
 
@@ -30,11 +31,10 @@ def align(id: str, folder: GoldenFolder) -> Iterator[tuple[str, Values, Values]]
     yield ("metric", *measure(folder, case.protocols))
     reference = folder.reference(case.golden)
     model = golden_model(id, case, reference)
-    with paddle.no_grad():
-        output = model(*_inputs(case, reference)).numpy()
-    yield "forward", {"output": output}, {"output": reference.output}
+    batch = golden_batch(case, reference)
+    yield "forward", {"output": forward(model, batch)}, {"output": reference.output}
     if case.objective is not None:
-        yield from _training(id, case, reference, model)
+        yield from _training(id, case, reference, model, batch)
 
 
 def golden_model(id: str, case: Case, reference: Reference) -> Any:
@@ -44,18 +44,29 @@ def golden_model(id: str, case: Case, reference: Reference) -> Any:
     return model
 
 
-def _inputs(case: Case, reference: Reference) -> tuple[Any, ...]:
-    inputs = [reference.input(case.tag), *filter(lambda x: x is not None, [reference.arrays.get("latent")])]
-    return tuple(map(paddle.to_tensor, inputs))
+def forward(model: Any, batch: dict[str, Any]) -> np.ndarray:
+    """The network's output on the batch's input, and on its noise where it has one."""
+    with paddle.no_grad():
+        return model(*(batch[name] for name in ("input", "noise") if name in batch)).numpy()
 
 
-def _training(id: str, case: Case, reference: Reference, model: Any) -> Iterator[tuple[str, Values, Values]]:
-    """Yield loss and gradients of the first step, then what all of them led to."""
+def golden_batch(case: Case, reference: Reference) -> dict[str, Any]:
+    """A batch as objectives take it; invertible networks get their noise and low resolution too."""
     batch = {
-        "input": paddle.to_tensor(reference.input(case.tag)),
-        "target": paddle.to_tensor(procedural_input(f"{case.tag}/gt", reference.output.shape)),
+        "input": reference.input(case.tag),
+        "target": procedural_input(f"{case.tag}/gt", reference.output.shape),
     }
-    objective = build_objective(case.objective)
+    if "latent" in reference.arrays:
+        noise = batch["noise"] = reference.arrays["latent"]
+        batch["lq"] = procedural_input(f"{case.tag}/lq", (noise.shape[0], 3, *noise.shape[2:]))
+    return {name: paddle.to_tensor(array) for name, array in batch.items()}
+
+
+def _training(
+    id: str, case: Case, reference: Reference, model: Any, batch: dict[str, Any]
+) -> Iterator[tuple[str, Values, Values]]:
+    """Yield loss and gradients of the first step, then what all of them led to."""
+    objective = build_objective(validate(OBJECTIVES[case.objective["kind"]], case.objective, id, "objective"))
     options = OptimizerOptions(clip_norm=case.clip_norm, **reference.optimizer)
     optimizer = build_optimizer(options, model.parameters())
     losses = {}

@@ -26,7 +26,7 @@ from paddle_restore.engine.plan import Plan
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
-from paddle_restore.weights import load_into, read_weights
+from paddle_restore.weights import load_weights
 
 
 def train(
@@ -45,8 +45,9 @@ def train(
     # ---- network and data: all that a recipe can get wrong is found before anything is written
     paddle.seed(config.seed)
     model = create_model(config.model.id, **config.model.args)
+    skipped: list[str] = []
     if config.pretrained:
-        load_into(model, read_weights(config.pretrained), source=config.pretrained)
+        skipped = load_weights(model, config.pretrained, partial=config.pretrained_partial)
     kind = DATASETS[config.data.kind]
     datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
     eval_set = kind.eval(config.data, model.spec)
@@ -80,6 +81,8 @@ def train(
         (folder / "config.yml").write_text(config.to_yaml(), encoding="utf-8")
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
+    if config.pretrained and not resume:
+        log.text("\n".join([f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]))
 
     run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
     save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
