@@ -49,7 +49,8 @@ def page() -> str:
             parts.append(_section(name, f"{name}.", options))
             for inner, inner_field in options.model_fields.items():
                 if (more := _options(inner_field.annotation)) is not None:
-                    parts.append(_section(f"{name}.{inner}", f"{name}.{inner}[].", more))
+                    each = "[]" if typing.get_origin(inner_field.annotation) is tuple else ""
+                    parts.append(_section(f"{name}.{inner}", f"{name}.{inner}{each}.", more))
     return "\n".join(parts)
 
 

@@ -19,8 +19,11 @@ COMMANDS = {
     "export": ("export_model", "weights -> a folder for Paddle Inference"),
     "infer": ("infer", "restore files with an exported folder"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
+    "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
+    "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
+    "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
     "align": ("align", "prove that the networks give the authors' numbers"),
 }

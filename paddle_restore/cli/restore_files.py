@@ -21,12 +21,20 @@ from paddle_restore.inference.restorer import Restorer
 from paddle_restore.metrics import evaluate
 
 METRICS = ("psnr", "ssim_rgb_matlab")
+FORMATS = ("png", "jpg", "tif", "webp")
 
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, help="file or folder")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the pictures (PNG)"
+        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+    )
+    parser.add_argument(
+        "--depth",
+        type=int,
+        choices=(8, 16),
+        help="bits (default: the input's own; 8 for raw files, and always for JPEG and WebP)",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -88,8 +96,11 @@ def _restore_file(
         output = restorer.run(frame)
     with times.step("postprocess"):
         restored = restorer.finish(frame, output)
-    written = args.output / f"{path.stem}.png"
-    write_image(written, restored.picture)
+    suffix = f".{args.format}" if args.format else path.suffix if is_picture(path) else ".png"
+    written = args.output / f"{path.stem}{suffix}"
+    if written.resolve() == path.resolve():
+        raise UserError(f"{written}: is the input itself; choose another --output")
+    write_image(written, restored.form.shape(restored.picture, args.depth))
     scores: dict[str, float] = {}
     if target is not None:
         reference = restorer.target(target)

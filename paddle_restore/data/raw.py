@@ -219,6 +219,23 @@ def _interleave_cells(planes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells.transpose(2, 3, 0, 4, 1)).reshape(9, 2 * height, 2 * width)
 
 
+def unpacked(planes: np.ndarray) -> RawImage:
+    """The mosaic, float32 in [0, 1], of packed planes (4 Bayer, 9 X-Trans) or of a mosaic (1, H, W)."""
+    channels, height, width = planes.shape
+    if channels == 1:
+        return RawImage(planes[0], "RGGB", (0.0,) * 4, 1.0)
+    if channels == 4:
+        mosaic = np.empty((2 * height, 2 * width), np.float32)
+        for plane, (row, column) in zip(planes, ((0, 0), (0, 1), (1, 1), (1, 0))):
+            mosaic[row::2, column::2] = plane
+        return RawImage(mosaic, "RGGB", (0.0,) * 4, 1.0)
+    mosaic = np.empty((3 * height, 3 * width), np.float32)
+    for cell, places in enumerate(_XTRANS_PLANES):
+        for plane, (row, column) in zip(planes, places):
+            mosaic[row::6, column::6] = plane[cell // 2 :: 2, cell % 2 :: 2]
+    return RawImage(mosaic, XTRANS, (0.0,) * 4, 1.0)
+
+
 def _periodic_indices(size: int, before: int, after: int, period: int) -> np.ndarray:
     """Indices of a side grown by `before` and `after`, each new one a whole period inside."""
     indices = np.arange(-before, size + after)

@@ -186,7 +186,8 @@ class SIDTrain:
         packed = network_input(raw.crop(top, left, cells * step, cells * step), self.spec.input, ratio)
         target = self._target(pair.long, whole, top, left, size)
         packed = packed[:, : self.crop, : self.crop]
-        packed, target = random_flips(rng, packed, target, odds=self.options.flips)
+        mosaic = self.spec.input == "mosaic"
+        packed, target = random_flips(rng, packed, target, odds=self.options.flips, keep_phase=mosaic)
         return {"input": packed, "target": target, "name": pair.short.stem, "ratio": np.float32(ratio)}
 
     def _target(self, path: Path, raw: RawImage, top: int, left: int, size: int) -> np.ndarray:

@@ -20,9 +20,11 @@ from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, s
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import Meter, RunLog
+from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
@@ -39,6 +41,7 @@ def train(
     """
     # ---- processes
     rank, world = distributed.init()
+    config, scaling = scale_to_batch(config, world)
     amp = _amp(config)
     chief = rank == 0
 
@@ -49,9 +52,11 @@ def train(
     if config.pretrained:
         skipped = load_weights(model, config.pretrained, partial=config.pretrained_partial)
     kind = DATASETS[config.data.kind]
-    datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
+    # The largest crop of all stages: pictures too small for the last one must not wait until then.
+    crop = max((stage.crop for stage in config.train.stages), default=None)
+    datasets: dict[Any, Any] = {crop: kind.train(config.data, model.spec, crop=crop)}
     eval_set = kind.eval(config.data, model.spec)
-    plan = Plan(config, len(datasets[None]), rank, world)
+    plan = Plan(config, len(datasets[crop]), rank, world)
 
     # ---- optimiser
     objective = build_objective(config.objective)
@@ -83,6 +88,8 @@ def train(
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
     if config.pretrained and not resume:
         log.text("\n".join([f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]))
+    if scaling:
+        log.text(scaling)
 
     run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
     save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
@@ -98,6 +105,8 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
+        epoch = plan.epoch_at(iteration) + 1
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, rank))
         with precision():
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}
@@ -113,7 +122,6 @@ def train(
         samples = len(batch["name"]) * world
         meter.add(values, samples, reader_seconds, time.perf_counter() - tick)
         log.advance()
-        epoch = plan.epoch_at(iteration) + 1
         if done % config.train.log_every == 0 or done == plan.iterations:
             position = f"{epoch}/{plan.epochs}", f"{done}/{plan.iterations}"
             log.text(meter.line(*position, lr, plan.iterations - done))
@@ -187,6 +195,7 @@ def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, fi
             start - stage.first,
             stage.last - stage.first,
             config.train.num_workers,
+            spec.latent,
         )
         yield from enumerate(stream, start)
 

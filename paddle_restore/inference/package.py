@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from paddle_restore.data.files import atomic_path
 from paddle_restore.errors import UserError
+from paddle_restore.metrics.cost import Cost
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options, validate
 
@@ -39,6 +40,9 @@ class Postprocess(Options):
 class Graph(Options):
     program: str = Field(description="model.json, or model.pdmodel of older Paddle")
     parameters: str
+    inputs: tuple[str, ...] = Field(
+        ("input",), description="input, and noise where the graph does not draw it"
+    )
 
     @field_validator("program", "parameters")
     @classmethod
@@ -65,6 +69,7 @@ class Package(Options):
     postprocess: Postprocess = Postprocess()
     graph: Graph
     checks: tuple[Check, ...] = ()
+    cost: Optional[Cost] = Field(None, description="parameters and operations, counted at export")
     paddle: str = Field("", description="version that exported it")
 
     @property

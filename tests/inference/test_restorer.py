@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from paddle_restore import create_model
-from paddle_restore.data.raw import develop
+from paddle_restore.data.image import crop_or_pad
+from paddle_restore.data.raw import develop, unpacked
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.inference.export import export
-from paddle_restore.inference.forward import restore_frame
+from paddle_restore.inference.forward import TRANSFORMS, Averaging, _transformed, restore_frame
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Restorer
@@ -76,6 +77,44 @@ def test_padding_does_not_show():
     padded = np.pad(frame, ((0, 0), (0, 14), (0, 9)), mode="reflect")
     expected = np.clip(network(padded[None])[0, :, :36, :46], 0, 1)
     np.testing.assert_array_equal(restore_frame(network, SPEC, frame), expected)
+
+
+def test_self_ensemble_is_the_mean_over_the_mosaics_flips():
+    """A network that looks at one side of each pixel looks, on average, at all sides alike."""
+    frame = np.random.default_rng(0).random((4, 24, 32), np.float32)
+
+    def one_sided(batch):
+        return (nearest(batch) + np.roll(nearest(batch), 2, 3)) / 2
+
+    single = restore_frame(one_sided, SPEC, frame)
+    mean = restore_frame(one_sided, SPEC, frame, Averaging(self_ensemble=True))
+    assert mean.shape == single.shape
+    # The ensemble commutes with flipping the mosaic, as no single run of this network does.
+    flipped = _transformed(SPEC, frame, (False, True, False))
+    mirrored = restore_frame(one_sided, SPEC, flipped.frame, Averaging(self_ensemble=True))
+    inside = np.s_[:, 8:-8, 8:-8]
+    np.testing.assert_allclose(flipped.back(mirrored)[inside], mean[inside], atol=1e-5)
+    alone = restore_frame(one_sided, SPEC, flipped.frame)
+    assert np.abs(flipped.back(alone) - single)[inside].max() > 0.1
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("kind", ["sid_unet", "sid_unet_xtrans", "lamba"])
+def test_transformed_inputs_come_back_to_their_place(kind, transform):
+    """A "network" that returns the mosaic itself, three times, gives it back whatever the flip."""
+    spec = model_spec(kind)
+    channels = spec.in_channels
+    frame = np.random.default_rng(0).random((channels, 32, 64), np.float32)
+
+    def same(batch):
+        return np.stack([np.stack([unpacked(planes).mosaic] * 3) for planes in batch])
+
+    turned = _transformed(spec, frame, transform)
+    if turned is None:
+        assert kind == "sid_unet_xtrans"
+        pytest.skip("this pattern does not survive the transform")
+    output = same(crop_or_pad(turned.frame, *turned.frame.shape[1:])[None])[0]
+    np.testing.assert_array_equal(turned.back(output)[0], unpacked(frame).mosaic)
 
 
 def test_a_frame_smaller_than_the_multiple_is_refused():

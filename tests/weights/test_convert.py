@@ -193,6 +193,23 @@ def test_the_command_on_the_real_tensorflow_checkpoint(shared, golden, tmp_path,
     assert_authors_output(golden, network, "sid_unet")
 
 
+def test_lambas_published_weights_say_their_licence_and_give_the_authors_output(
+    shared, golden, tmp_path, capsys
+):
+    output = tmp_path / "lamba.pdparams"
+    assert convert("--source", shared / "weights" / "lamba_official.pth", "--output", output) == 0
+    printed = capsys.readouterr().out
+    assert "lamba (Lamba and Mitra" in printed
+    line = next(line for line in printed.splitlines() if line.startswith("licence"))
+    assert "non-commercial use only, patent pending" in line
+    assert create_model("lamba").spec.licence in line
+    network = create_model("lamba")
+    load_into(network, read_weights(output))
+    arrays = np.load(golden / "lamba_official.npz")
+    got = network.deployed()(paddle.to_tensor(arrays["input"])).numpy()
+    np.testing.assert_allclose(got, arrays["output"], atol=1e-5)
+
+
 def test_the_command_on_a_wrapped_parallel_pdparams(tmp_path, capsys):
     state = {f"module.{sid_paddle_name(n)}": paddle.to_tensor(a) for n, a in pytorch_names(2).items()}
     source, output = str(tmp_path / "model_4000.pdparams"), tmp_path / "ours.pdparams"
