@@ -48,9 +48,7 @@ def train(
     # ---- network and data: all that a recipe can get wrong is found before anything is written
     paddle.seed(config.seed)
     model = create_model(config.model.id, **config.model.args)
-    skipped: list[str] = []
-    if config.pretrained:
-        skipped = load_weights(model, config.pretrained, partial=config.pretrained_partial)
+    skipped = load_weights(model, config.pretrained, config.pretrained_partial) if config.pretrained else []
     kind = DATASETS[config.data.kind]
     # The largest crop of all stages: pictures too small for the last one must not wait until then.
     crop = max((stage.crop for stage in config.train.stages), default=None)
