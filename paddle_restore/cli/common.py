@@ -55,10 +55,10 @@ def use_device(name: Optional[str]) -> str:
 def load_model(config: Any, weights: Path) -> Any:
     """Build the recipe's network with the weights of a file."""
     from paddle_restore.models import create_model
-    from paddle_restore.weights import load_into, read_weights
+    from paddle_restore.weights import load_weights
 
     model = create_model(config.model.id, **config.model.args)
-    load_into(model, read_weights(weights), source=weights)
+    load_weights(model, weights)
     model.eval()
     return model
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
     "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
+    "align": ("align", "prove that the networks give the authors' numbers"),
 }
 ALIASES = {"export_model": "export"}
 

@@ -130,7 +130,10 @@ class Config(Options):
 
     name: str = Field(description="names the run; the default output folder is output/NAME")
     seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
-    pretrained: Optional[Path] = Field(None, description="weights to start from")
+    pretrained: Optional[Path] = Field(
+        None, description="weights to start from, ours or a published checkpoint"
+    )
+    pretrained_partial: bool = Field(False, description="load what fits of it and list the rest in the log")
     model: ModelOptions
     data: SerializeAsAny[Options]
     objective: SerializeAsAny[Options]

@@ -25,7 +25,7 @@ from paddle_restore.engine.run import Run, changes_since, empty_folder, write_re
 from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
 from paddle_restore.models import create_model
-from paddle_restore.weights import load_into, read_weights
+from paddle_restore.weights import load_weights
 
 
 def train(
@@ -45,8 +45,7 @@ def train(
     # ---- network and data: all that a recipe can get wrong is found before anything is written
     paddle.seed(config.seed)
     model = create_model(config.model.id, **config.model.args)
-    if config.pretrained:
-        load_into(model, read_weights(config.pretrained), source=config.pretrained)
+    skipped = load_weights(model, config.pretrained, config.pretrained_partial) if config.pretrained else []
     kind = DATASETS[config.data.kind]
     # The largest crop of all stages: pictures too small for the last one must not wait until then.
     crop = max((stage.crop for stage in config.train.stages), default=None)
@@ -88,10 +87,14 @@ def train(
         write_recipe(folder, config)
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
-    for line in ([scaling] if scaling else []) + [f"the recipe has changed: {line}" for line in changed]:
+    notes = [scaling] if scaling else []
+    if config.pretrained and not resume:
+        notes += [f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]
+    for line in notes + [f"the recipe has changed: {line}" for line in changed]:
         log.text(line)
 
     run = Run(config, folder, log, (model, optimizer, scaler), eval_set, state)
+
     # ---- loop
     meter = Meter()
     tick = time.perf_counter()

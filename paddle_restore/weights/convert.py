@@ -28,7 +28,12 @@ TABLES = {
     "sid_unet": sid.RULES,
     "sid_unet_xtrans": sid.RULES,
 }
-SIZES = {"sid_unet": sid.sizes, "sid_unet_xtrans": sid.sizes}
+SIZES = {
+    "mirnet": mirnet.sizes,
+    "mirnet_v2": mirnet_v2.sizes,
+    "sid_unet": sid.sizes,
+    "sid_unet_xtrans": sid.sizes,
+}
 
 
 def _apply(rules: Any, name: str, array: np.ndarray) -> dict[str, np.ndarray] | None:

@@ -1,4 +1,4 @@
-"""InvDN against the authors' values, and its exact inverse."""
+"""InvDN, beyond the alignment with its authors' values: its latent and its exact inverse."""
 
 from __future__ import annotations
 
@@ -9,51 +9,22 @@ from skimage.io import imread
 
 from paddle_restore import create_model
 
-from .golden import Golden, assert_close, parameters, tensor
+from .golden import GOLDEN, aligned_model, parameters, tensor
 
 
 @pytest.fixture(scope="module")
-def golden():
-    return Golden("invdn", "invdn")
+def trained():
+    return aligned_model("invdn")
 
 
-@pytest.fixture(scope="module")
-def trained(golden):
-    return golden.model()
+def test_published_size():
+    assert parameters(create_model("invdn")) == 2_641_200 - 240  # the constants of the wavelets
 
 
-def losses_of(golden):
-    n, c, h, w = golden.input_shape
-    x = tensor("invdn/input", golden.input_shape)
-    low, full = tensor("invdn/lq", (n, c, h // 4, w // 4)), tensor("invdn/gt", golden.input_shape)
-    latent = paddle.to_tensor(golden.arrays["latent"])
-
-    def losses(model):
-        ours = model.encode(x)[:, :3]
-        forward = 16 * (ours - low).square().sum(axis=[1, 2, 3]).mean()
-        restored = model.decode(paddle.concat([ours, latent], axis=1))
-        backward = ((restored - full).square() + 1e-3).sqrt().sum(axis=[1, 2, 3]).mean()
-        return forward + backward
-
-    return losses
-
-
-def test_output(golden, trained):
-    # The reference counts the 240 constants of its wavelets.
-    assert parameters(trained) + 240 == golden.parameters == 2_641_200
-    x = tensor("invdn/input", golden.input_shape)
-    assert_close(trained.encode(x), golden.arrays["forward"])
-    assert_close(trained(x, paddle.to_tensor(golden.arrays["latent"])), golden.arrays["output"])
-
-
-def test_gradients(golden, trained):
-    golden.check_gradients(trained, losses_of(golden)(trained))
-
-
-def test_adam(golden):
-    clip = paddle.nn.ClipGradByGlobalNorm(golden.adam["clip_global_norm"])
-    expected = [total for total, _, _ in golden.adam["losses_total_forw_back"]]
-    golden.check_adam(golden.model(), losses_of(golden), expected, grad_clip=clip)
+def test_the_latent_is_the_authors(trained):
+    expected = np.load(GOLDEN / "invdn.npz")["forward"]
+    latent = trained.encode(tensor("invdn/input", (1, 3, 64, 96))).numpy()
+    np.testing.assert_allclose(latent, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("size", [(8, 12), (64, 96)])
