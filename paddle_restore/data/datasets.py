@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from paddle_restore.data.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
 from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.options import Options
 
@@ -14,4 +15,7 @@ class DatasetKind(NamedTuple):
     eval: Any
 
 
-DATASETS = {"sid": DatasetKind(SIDOptions, SIDTrain, SIDEval)}
+DATASETS = {
+    "sid": DatasetKind(SIDOptions, SIDTrain, SIDEval),
+    "raw_pairs": DatasetKind(RawPairsOptions, RawPairsTrain, RawPairsEval),
+}

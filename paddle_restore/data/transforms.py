@@ -19,15 +19,15 @@ def random_window(
 
 
 def random_flips(rng: np.random.Generator, *arrays: np.ndarray, odds: tuple[float, float, float]) -> list:
-    """Flip rows, flip columns, transpose (C, H, W) arrays alike, each with its own odds."""
-    rows, columns, transpose = rng.random(3) < odds
-    flipped = []
-    for array in arrays:
-        if rows:
-            array = array[:, ::-1]
-        if columns:
-            array = array[:, :, ::-1]
-        if transpose:
-            array = array.transpose(0, 2, 1)
-        flipped.append(np.ascontiguousarray(array))
-    return flipped
+    """Flip rows, flip columns, transpose (..., H, W) arrays alike, each with its own odds."""
+    choice = rng.random(3) < odds
+    return [np.ascontiguousarray(flip(array, *choice)) for array in arrays]
+
+
+def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:
+    """Return a view of an (..., H, W) array: rows reversed, columns reversed, then transposed."""
+    if rows:
+        array = array[..., ::-1, :]
+    if columns:
+        array = array[..., ::-1]
+    return array.swapaxes(-1, -2) if transpose else array

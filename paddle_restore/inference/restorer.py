@@ -10,8 +10,8 @@ import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.image import is_picture, read_image, to_float
-from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.data.sid import network_input
+from paddle_restore.data.pairs import network_input
+from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 from paddle_restore.inference.forward import Network, restore_frame
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.models.spec import ModelSpec
@@ -51,7 +51,9 @@ class Restorer:
         if not self.spec.raw:
             image = to_float(read_image(path)).transpose(2, 0, 1)
             return Frame(np.ascontiguousarray(image), image.shape[1:])
-        raw = read_raw(path).with_levels(self.preprocess.black_level, self.preprocess.white_level)
+        raw = read_raw(path)
+        warn_of_black_level(raw, self.preprocess.black_level)
+        raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram())
         grown, offset = raw.extended()
