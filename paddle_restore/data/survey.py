@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Optional
 
@@ -98,7 +99,8 @@ def each(items: list, work: Callable, workers: int) -> Iterator[tuple[Any, Any]]
     if not workers:
         yield from ((item, work(item)) for item in items)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Not spawned: that would run the calling script again.
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         waiting = {pool.submit(work, item): item for item in items}
         try:
             for done in as_completed(waiting):
