@@ -101,7 +101,8 @@ def _pattern(
     for period in (2, 6):
         tile = colours[:period, :period]
         shown = colours[: 2 * period, : 2 * period]
-        if (np.tile(tile, (2, 2)) == shown).all():
+        # LibRaw has been seen to report colours beyond its own names.
+        if (np.tile(tile, (2, 2)) == shown).all() and tile.max() < len(names):
             pattern = "".join(names[index] for index in tile.ravel())
             if sorted(pattern) == sorted("RGGB" if period == 2 else XTRANS):
                 return pattern
