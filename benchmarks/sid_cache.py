@@ -47,15 +47,21 @@ def main() -> None:
     )
     parser.add_argument("--bayer", type=int, default=60, help="frames of 4256x2848: half short, half long")
     parser.add_argument("--xtrans", type=int, default=20, help="frames of 4254x2832, X-Trans")
-    parser.add_argument("--folder", type=Path, help="keep the data here")
+    parser.add_argument("--folder", type=Path, help="keep the data here, and use what is there")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         for name, frames in (("Sony", args.bayer), ("Fuji", args.xtrans)):
-            make_tree(folder, name, max(frames // 2, 10))
-        print(tabulate([sample_row(folder, name) for name in SENSORS], SAMPLE_HEADERS, floatfmt=".1f"))
+            if not (folder / f"{name}_all.txt").is_file():
+                make_tree(folder, name, max(frames // 2, 10))
+        for name in SENSORS:
+            print(tabulate([sample_row(folder, name)], SAMPLE_HEADERS, floatfmt=".1f"), flush=True)
         print()
-        print(tabulate(list(memory_rows(folder)), MEMORY_HEADERS, floatfmt=".2f"), flush=True)
+        rows = []
+        for row in memory_rows(folder):
+            print(*row, file=sys.stderr, flush=True)  # each takes a while
+            rows.append(row)
+        print(tabulate(rows, MEMORY_HEADERS, floatfmt=".2f"))
 
 
 def make_tree(folder: Path, name: str, scenes: int) -> None:
@@ -113,9 +119,9 @@ def sample_row(folder: Path, name: str) -> list:
         for where in (None, cache)
     )
     seconds: dict[str, list[float]] = {"decoded": [], "cached": []}
-    for turn in range(3):
+    for turn in range(2):
         seconds["decoded"].append(timed(decoded, turn))
-        seconds["cached"] += [timed(cached, index) for index in range(turn, len(cached), 3)]
+        seconds["cached"] += [timed(cached, index) for index in range(turn, len(cached), 2)]
     slow, fast = (1000 * float(np.median(values)) for values in seconds.values())
     return [
         f"{name}, crop {CROP}",
