@@ -36,6 +36,7 @@ setup(
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
         "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
-        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1"],
+        "sidd": ["scipy>=1.9,<2"],  # the .mat files of SIDD's validation blocks
+        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1", "scipy>=1.9,<2"],
     },
 )

@@ -81,6 +81,27 @@ def ratio(text: str) -> Union[float, None]:
     return value
 
 
+def add_averaging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--self_ensemble",
+        choices=("none", "x8"),
+        default="none",
+        help="x8: mean over flips and transpositions",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="mean of N draws of a latent's noise"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+
+
+def averaging_of(args: argparse.Namespace) -> Any:
+    from paddle_restore.inference.forward import Averaging
+
+    if args.samples < 1 or args.seed < 0:
+        raise UserError("--samples must be 1 or more, and --seed 0 or more")
+    return Averaging(args.self_ensemble == "x8", args.samples, args.seed)
+
+
 def boolean(text: str) -> bool:
     if text.lower() in ("true", "1", "yes"):
         return True

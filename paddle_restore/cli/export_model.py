@@ -12,6 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
     parser.add_argument("--save_inference_dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--noise",
+        choices=("input", "inside"),
+        default="input",
+        help="a latent's noise: the graph's second input, or drawn by the graph",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     use_device("cpu")
     from paddle_restore.inference.export import export
 
-    package = export(
-        load_model(config, args.weights), args.save_inference_dir, config.model.id, preprocess_of(config)
-    )
+    model = load_model(config, args.weights)
+    folder = args.save_inference_dir
+    package = export(model, folder, config.model.id, preprocess_of(config), args.noise == "inside")
     for check in package.checks:
         print(f"checked on input {list(check.input_shape)}: largest difference {check.max_difference:.2e}")
-    size = sum(file.stat().st_size for file in args.save_inference_dir.iterdir() if file.is_file()) / 2**20
-    print(f"exported {config.model.id} to {args.save_inference_dir} ({size:.1f} MiB)")
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 2**20
+    print(f"exported {config.model.id} to {folder} ({size:.1f} MiB)")
     return 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_device, boolean, use_device
+from paddle_restore.cli.common import add_averaging, add_device, averaging_of, boolean, use_device
 from paddle_restore.cli.restore_files import add_files, restore_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_dir", type=Path, required=True, help="exported folder")
     add_device(parser)
+    add_averaging(parser)
     add_files(parser)
     parser.add_argument(
         "--benchmark", type=boolean, default=False, metavar="true|false", help="print AutoLog's report"
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from paddle_restore.inference.package import read_package
 
+    averaging = averaging_of(args)
     package = read_package(args.model_dir)
     device = use_device(args.device)
     from paddle_restore.inference.backends.paddle import PaddleNetwork
@@ -29,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
     network = PaddleNetwork(args.model_dir, device)
     recorder = Recorder(package.name, device, network.threads, network.config) if args.benchmark else None
-    code = restore_files(Restorer(network, package.model_spec, package.preprocess), args, recorder)
+    restorer = Restorer(network, package.model_spec, package.preprocess, averaging)
+    code = restore_files(restorer, args, recorder)
     if recorder:
         recorder.report()
     return code

@@ -20,6 +20,7 @@ COMMANDS = {
     "infer": ("infer", "restore files with an exported folder"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
     "prepare_sid": ("prepare_sid", "check a SID data set; decode its frames into a cache"),
+    "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),

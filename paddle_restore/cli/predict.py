@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_device, add_recipe, load_model, preprocess_of, use_device
+from paddle_restore.cli.common import (
+    add_averaging,
+    add_device,
+    add_recipe,
+    averaging_of,
+    load_model,
+    preprocess_of,
+    use_device,
+)
 from paddle_restore.cli.restore_files import add_files, restore_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     add_device(parser)
+    add_averaging(parser)
     parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
     add_files(parser)
 
@@ -25,4 +34,5 @@ def run(args: argparse.Namespace) -> int:
     from paddle_restore.inference.restorer import Restorer
 
     model = load_model(config, args.weights)
-    return restore_files(Restorer(EagerNetwork(model), model.spec, preprocess_of(config)), args)
+    restorer = Restorer(EagerNetwork(model), model.spec, preprocess_of(config), averaging_of(args))
+    return restore_files(restorer, args)

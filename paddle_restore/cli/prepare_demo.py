@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.data.synthetic import scenes
 from paddle_restore.data.synthetic.noise import load_camera
+from paddle_restore.errors import UserError
 
 # Raised whenever other files come out of the same seed.
-VERSION = 1
+VERSION = 2
 CAMERA = Path(__file__).resolve().parents[2] / "configs/cameras/sony_a7s2.yml"
 KINDS = {"sid": scenes.write_sid_tree, "srgb": scenes.write_srgb_pairs}
 
@@ -27,24 +29,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: must be 0 or more")
     camera = load_camera(args.camera)
     make_folder(args.output)
     for kind, write in KINDS.items():
         if args.kind not in (kind, "all"):
             continue
-        # Written last: a folder with it is whole.
+        # Says what was made once everything is written, and nothing ({}) until then.
         manifest = args.output / f"{kind}.json"
         wanted = {"version": VERSION, "seed": args.seed, "camera": camera.model_dump(mode="json")}
-        if manifest.is_file() and json.loads(manifest.read_text()) == wanted and not args.force:
+        made = _read(manifest)
+        if made == wanted and not args.force:
             print(f"{args.output}: the {kind} demo is there already (--force makes it anew)")
             continue
-        manifest.unlink(missing_ok=True)
+        if kind == "sid" and made is None and not args.force:
+            _refuse_foreign_lists(args.output)
+        _write(manifest, {})
         folder = args.output / "pairs" if kind == "srgb" else args.output
         rows = list(write(folder, camera, args.seed))
         print(tabulate(rows, ["scene", "split", "photograph", "size", "pattern", "exposure"]))
         with atomic_path(args.output / "README.txt") as path:
             path.write_text(scenes.SOURCES, encoding="utf-8")
-        with atomic_path(manifest) as path:
-            path.write_text(json.dumps(wanted), encoding="utf-8")
+        _write(manifest, wanted)
         print(f"{kind} demo written to {folder}")
     return 0
+
+
+def _read(manifest: Path) -> Any:
+    """What a former run wrote, or None where there was none."""
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(manifest: Path, made: dict) -> None:
+    with atomic_path(manifest) as path:
+        path.write_text(json.dumps(made), encoding="utf-8")
+
+
+def _refuse_foreign_lists(root: Path) -> None:
+    """Somebody's own SID set must not lose its lists."""
+    for path in sorted(root.glob("Sony_*_list.txt")):
+        raise UserError(f"{path}: was not made by this command; choose another --output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,12 +21,20 @@ from paddle_restore.inference.restorer import Restorer
 from paddle_restore.metrics import evaluate
 
 METRICS = ("psnr", "ssim_rgb_matlab")
+FORMATS = ("png", "jpg", "tif", "webp")
 
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, help="file or folder")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the pictures (PNG)"
+        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+    )
+    parser.add_argument(
+        "--depth",
+        type=int,
+        choices=(8, 16),
+        help="bits (default: the input's own; 8 for raw files, and always for JPEG and WebP)",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -34,12 +43,21 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="auto|N",
         help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else estimated from the file",
+        "else (or where the recipe says data.ratio: auto) estimated from the file",
+    )
+    parser.add_argument(
+        "--amplifier_m",
+        type=int,
+        choices=(1, 5, 8),
+        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
     )
 
 
 def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
     """Restore one file, or every readable file of a folder; return the exit code."""
+    if args.amplifier_m:
+        preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
+        restorer = replace(restorer, preprocess=preprocess)
     wanted, what = (is_raw, "raw files") if restorer.spec.raw else (is_picture, "pictures")
     files = list_files(args.input, wanted, what)
     targets = (
@@ -78,8 +96,11 @@ def _restore_file(
         output = restorer.run(frame)
     with times.step("postprocess"):
         restored = restorer.finish(frame, output)
-    written = args.output / f"{path.stem}.png"
-    write_image(written, restored.picture)
+    suffix = f".{args.format}" if args.format else path.suffix if is_picture(path) else ".png"
+    written = args.output / f"{path.stem}{suffix}"
+    if written.resolve() == path.resolve():
+        raise UserError(f"{written}: is the input itself; choose another --output")
+    write_image(written, restored.form.shape(restored.picture, args.depth))
     scores: dict[str, float] = {}
     if target is not None:
         reference = restorer.target(target)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import cv2
 import numpy as np
 
 LIMITS = (1.0, 300.0)
@@ -18,17 +19,42 @@ _EDGES = (2.0 ** (8 * np.arange(_BINS) / (_BINS - 1)) - 1) / 255  # 0 ... 1
 _WEIGHTS = np.append(10.0 ** (-5 * np.arange(_BINS - 1) / (_BINS - 2)), 0.0)
 
 
+# The edges solve to bin = 127 / 8 * log2(255 x + 1), which is what a pass over a whole frame computes.
+_TABLE = np.append(_WEIGHTS, np.zeros(256 - _BINS)).astype(np.float32)
+_CHUNK = 1 << 16  # values at a time: the working set stays in the cache
+
+
 def estimate_ratio(values: np.ndarray, counts: Optional[np.ndarray] = None, m: float = 1.0) -> float:
     """Return the ratio, in [1, 300], of a normalised mosaic or packed frame ([0, 1], any shape).
 
     `counts` says how often each value occurs, so that a whole frame costs one histogram
     (`RawImage.histogram`). `m` scales the result; the authors use 1, 5 and 8.
     """
-    values = np.asarray(values, np.float64).ravel()
-    weights = _WEIGHTS[np.searchsorted(_EDGES, values, side="right") - 1]
-    if counts is not None:
-        weights = weights * counts.ravel()
-    light = float(weights @ values)
+    if counts is None:
+        weight, light = _weigh_pixels(np.ravel(values).astype(np.float32, copy=False))
+    else:
+        values = np.asarray(values, np.float64).ravel()
+        weights = _WEIGHTS[np.searchsorted(_EDGES, values, side="right") - 1] * counts.ravel()
+        weight, light = float(weights.sum()), float(weights @ values)
     if light <= 0:
         return LIMITS[1]
-    return float(np.clip(0.01 * m * weights.sum() / light, *LIMITS))
+    return float(np.clip(0.01 * m * weight / light, *LIMITS))
+
+
+def _weigh_pixels(pixels: np.ndarray) -> tuple[float, float]:
+    """Sum of the weights, and of weight times value, over a flat float32 array."""
+    weight = light = 0.0
+    position, bins = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.uint8)
+    for start in range(0, pixels.size, _CHUNK):
+        part = pixels[start : start + _CHUNK]
+        at, bin_ = position[: part.size], bins[: part.size]
+        np.clip(part, 0, 1, out=at)
+        at *= np.float32(255)
+        at += np.float32(1)
+        np.log2(at, out=at)
+        at *= np.float32((_BINS - 1) / 8)
+        np.copyto(bin_, at, casting="unsafe")
+        weights = cv2.LUT(bin_, _TABLE).ravel()
+        weight += float(weights.sum())
+        light += float(weights @ part)
+    return weight, light

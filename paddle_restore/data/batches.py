@@ -52,18 +52,23 @@ class Order:
 
 
 class _Samples(paddle.io.Dataset):
-    def __init__(self, dataset: TrainDataset, seed: int):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset: TrainDataset, seed: int, latent: Any):
+        self.dataset, self.seed, self.latent = dataset, seed, latent
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])
         try:
-            return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+            sample = self.dataset.sample(index, rng)
         except UserError as error:
             return str(error)  # a worker's exception would reach the user as a page of traceback
+        if self.latent:
+            sides = [size // self.latent.stride for size in sample["input"].shape[1:]]
+            sample["noise"] = rng.standard_normal((self.latent.channels, *sides), np.float32)
+        return sample
 
 
 class _Batches(paddle.io.BatchSampler):
@@ -87,14 +92,15 @@ def _collate(samples: list) -> dict[str, Any]:
 
 
 def batches(
-    dataset: TrainDataset, order: Order, first: int, last: int, workers: int = 0
+    dataset: TrainDataset, order: Order, first: int, last: int, workers: int = 0, latent: Any = None
 ) -> Iterator[dict[str, Any]]:
     """Yield the batches of iterations first ... last-1: each a dict of stacked tensors and lists.
 
     One set of worker processes serves all of them, across epochs. Raises UserError for a sample
-    that cannot be read.
+    that cannot be read. A network's `latent` adds `noise`, standard normal, drawn with the sample
+    and not by the network, so that it too is the same however many processes there are.
     """
-    samples, keys = _Samples(dataset, order.seed), _Batches(order, first, last)
+    samples, keys = _Samples(dataset, order.seed, latent), _Batches(order, first, last)
     if workers:
         stream: Any = paddle.io.DataLoader(
             samples, batch_sampler=keys, num_workers=workers, collate_fn=_collate, return_list=True

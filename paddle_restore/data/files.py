@@ -54,7 +54,9 @@ def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> l
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    files = sorted(file for file in path.iterdir() if file.is_file() and wanted(file))
+    # Hidden files are a killed command's unfinished ones, or what other systems leave behind.
+    visible = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = sorted(file for file in visible if wanted(file))
     if not files:
         raise UserError(f"{path}: the folder holds no {what}")
     return files

@@ -1,7 +1,10 @@
-"""Samples from pairs of raw files: a short, dark exposure and a long, clean one of the same scene.
+"""Folders of noisy and clean pictures, matched by name.
 
-What SID's lists and one's own lists have in common: crops, targets, amplification, augmentation,
-the cache, and noise made on the fly in place of short exposures.
+    ROOT/train/input  ROOT/train/groundtruth      or      ROOT/train/Noisy  ROOT/train/GT  [LQ]
+    ROOT/val/...
+
+LQ holds the clean pictures shrunk by MATLAB's imresize, which InvDN trains on (Liu et al., CVPR 2021);
+without it they are made on the fly.
 """
 
 from __future__ import annotations
@@ -14,179 +17,192 @@ from typing import Any, Literal, Optional
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.cache import CachedFrames
-from paddle_restore.data.frames import DecodedFrames, Frames
-from paddle_restore.data.image import to_float
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
-from paddle_restore.data.transforms import flip, random_flips, random_window
+from paddle_restore.data.files import list_files
+from paddle_restore.data.image import image_size, is_picture, read_image, to_float, to_integer
+from paddle_restore.data.resize import imresize
+from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError
-from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
+from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options
 
+SPELLINGS = (("input", "groundtruth"), ("Noisy", "GT"))
+LOW_RESOLUTION = "LQ"
+# The border, in low-resolution pixels, that the bicubic kernel of a down-sampling reaches over.
+_REACH = 3
 
-class PairOptions(Options):
-    """`data:` keys of every kind that reads pairs of raw files."""
 
-    root: Path = Field(description="folder that the lists' paths start from")
-    train_list: Path = Field(description="relative to root, like eval_list")
-    eval_list: Path
-    crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
-    max_ratio: float = Field(300.0, gt=0, description="amplification is long/short, at most this")
-    augment: Literal["flips", "bayer"] = Field(
-        "flips", description="flips of the packed planes, as the authors, or of the mosaic, phase kept"
+class PairsOptions(Options):
+    """`data:` of a recipe whose `kind` is `pairs`."""
+
+    kind: Literal["pairs"] = "pairs"
+    root: Path = Field(description="folder of the two sub-folders below")
+    train_folder: Path = Field(Path("train"), description="holds input and groundtruth, or Noisy and GT")
+    eval_folder: Path = Field(Path("val"), description="likewise")
+    crop: int = Field(128, gt=0, description="side of a training sample in pixels")
+    augment: bool = Field(True, description="flips and quarter turns, each of the eight equally often")
+    lq: Optional[int] = Field(
+        None, gt=1, description="also give the target shrunk so many times: from LQ/, else made on the fly"
     )
-    noise: Optional[NoiseOptions] = Field(
-        None, description="train on noise made from the long exposures, without short ones"
-    )
-    cache: Optional[Path] = Field(None, description="folder of decoded frames, filled as training goes")
-    black_level: Optional[float] = Field(None, description="in place of what the files say")
-    white_level: Optional[float] = None
-    limit: Optional[int] = Field(None, gt=0, description="use only so many scenes (training) or pairs")
+    limit: Optional[int] = Field(None, gt=0, description="use only so many pairs")
 
 
 @dataclass(frozen=True)
-class RawPair:
-    """A pair as its list describes it; `short` is None where it is made from the long exposure."""
+class PicturePair:
+    """A noisy and a clean picture of one size; `lq` is where the shrunk clean one is, if anywhere."""
 
-    short: Optional[Path]
-    long: Path
-    ratio: float
-    group: str = ""
-    counted: bool = True
+    noisy: Path
+    clean: Path
+    size: tuple[int, int]
+    lq: Optional[Path] = None
 
     @property
     def name(self) -> str:
-        return (self.short or self.long).stem
+        return self.noisy.stem
 
 
-def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
-    """Return what a network of input `kind` reads: packed planes or the one-channel mosaic.
+def pair_folders(folder: str | Path) -> tuple[Path, Path]:
+    """Return the folders of noisy and of clean pictures in `folder`, whichever spelling it has."""
+    folder = Path(folder)
+    for noisy, clean in SPELLINGS:
+        if (folder / noisy).is_dir() and (folder / clean).is_dir():
+            return folder / noisy, folder / clean
+    spellings = " or ".join(f"{noisy}/ and {clean}/" for noisy, clean in SPELLINGS)
+    raise UserError(f"{folder}: expected {spellings} in it; check data.root and the sub-folders' names")
 
-    float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
-    of another kind than the network's.
+
+def match_pairs(folder: str | Path, limit: Optional[int] = None) -> list[PicturePair]:
+    """Return the pairs of a folder in order of name.
+
+    Names match without their suffix. Raises UserError that lists the pictures without a partner,
+    or the pairs of two sizes.
     """
-    if kind == "mosaic" and raw.kind == "bayer":
-        return raw.normalised(ratio)
-    if kind != raw.kind:
-        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")
-    return raw.packed(ratio)
+    noisy, clean = (_by_stem(part) for part in pair_folders(folder))
+    alone = [str(noisy[name]) for name in noisy if name not in clean]
+    alone += [str(clean[name]) for name in clean if name not in noisy]
+    if alone:
+        raise UserError(f"{folder}: {len(alone)} pictures have no partner of their name: {listed(alone)}")
+    shrunk = Path(folder) / LOW_RESOLUTION
+    lq = _by_stem(shrunk) if shrunk.is_dir() and any(shrunk.iterdir()) else {}
+    pairs, unequal = [], []
+    for name in list(noisy)[:limit]:
+        sizes = [image_size(part[name]) for part in (noisy, clean)]
+        if sizes[0] != sizes[1]:
+            unequal.append(f"{noisy[name]} {_shown(sizes[0])} and {clean[name]} {_shown(sizes[1])}")
+        pairs.append(PicturePair(noisy[name], clean[name], sizes[0], lq.get(name)))
+    if unequal:
+        raise UserError(f"{folder}: {len(unequal)} pairs differ in size: {listed(unequal)}")
+    return pairs
+
+
+def listed(items: Sequence[str], most: int = 10) -> str:
+    """Join the first ones and say how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for file in list_files(folder, is_picture, "pictures"):
+        if file.stem in files:
+            raise UserError(f"{folder}: {files[file.stem].name} and {file.name} have the same name")
+        files[file.stem] = file
+    return files
+
+
+def _shown(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
 
 
 class PairsTrain:
-    """Training samples: an epoch visits every long exposure once, with a random short one of it."""
+    """Random crops of every pair, one an epoch."""
 
-    def __init__(
-        self, options: PairOptions, spec: ModelSpec, pairs: Sequence[RawPair], crop: Optional[int] = None
-    ):
-        if options.augment == "bayer" and spec.input == "xtrans":
-            raise UserError(f"data.augment=bayer: {spec.id} reads X-Trans files; use augment=flips")
-        self.options, self.spec = options, spec
+    def __init__(self, options: PairsOptions, spec: ModelSpec, crop: Optional[int] = None):
+        _check_kind(spec)
+        self.options = options
         self.crop = crop or options.crop
-        self.frames = _frames(options, fill=True)
-        self.shorts = ShortExposures(options.noise) if options.noise else None
-        scenes: dict[Path, list[RawPair]] = {}
-        for pair in pairs:
-            scenes.setdefault(pair.long, []).append(pair)
-        self.scenes = list(scenes.values())[: options.limit]
+        if options.lq and self.crop % options.lq:
+            raise UserError(f"data.crop: {self.crop} is not divisible by data.lq ({options.lq})")
+        self.pairs = match_pairs(options.root / options.train_folder, options.limit)
+        small = [f"{pair.noisy} {_shown(pair.size)}" for pair in self.pairs if min(pair.size) < self.crop]
+        if small:
+            raise UserError(f"smaller than the crop of {self.crop}: {listed(small)}; lower data.crop")
 
     def __len__(self) -> int:
-        return len(self.scenes)
+        return len(self.pairs)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
-        pairs = self.scenes[index]
-        pair = pairs[rng.integers(len(pairs))]
-        source = pair.long if self.shorts else pair.short
-        whole = self.frames.raw(source)
-        size = self.crop * PACK_FACTOR[self.spec.input]
-        # Windows hold whole colour periods, which for X-Trans are two packed pixels.
-        side = -(-size // whole.period) * whole.period
-        turned = self.options.augment == "bayer"
-        choice = tuple(rng.random(3) < 0.5) if turned else (False, False, False)
-        top, left, choice = _window(whole.aligned(), side, choice, rng)
-        raw, ratio = whole.aligned().crop(top, left, side, side), pair.ratio
-        if self.shorts:
-            raw, ratio = self.shorts.make(raw, rng)
-        packed = network_input(raw.flipped(*choice) if turned else raw, self.spec.input, ratio)
-        packed = packed[:, : self.crop, : self.crop]
-        frame = _aligned_target(self.frames, pair.long, whole)
-        target = to_float(frame[top : top + size, left : left + size]).transpose(2, 0, 1)
-        target = flip(target, *choice)
-        if turned:
-            packed, target = np.ascontiguousarray(packed), np.ascontiguousarray(target)
-        else:
-            packed, target = random_flips(rng, packed, target, odds=(0.5, 0.5, 0.5))
-        return {"input": packed, "target": target, "name": source.stem, "ratio": np.float32(ratio)}
+        """Return input and target (3, crop, crop), lq (3, crop/n, crop/n) where asked for; [0, 1]."""
+        pair = self.pairs[index]
+        noisy, clean = _read(pair)
+        # With a low-resolution target the window starts on whole pixels of it.
+        step = self.options.lq or 1
+        size = self.crop // step
+        rows, columns = (side // step for side in clean.shape[:2])
+        top, left = random_window(rows, columns, size, rng, str(pair.noisy))
+        window = np.s_[top * step : (top + size) * step, left * step : (left + size) * step]
+        arrays = [noisy[window], clean[window]]
+        if self.options.lq:
+            arrays.append(self._low_resolution(pair, clean, top, left, size))
+        arrays = [array.transpose(2, 0, 1) for array in arrays]
+        if self.options.augment:
+            arrays = random_flips(rng, *arrays, odds=(0.5, 0.5, 0.5))
+        values = [np.ascontiguousarray(to_float(array)) for array in arrays]
+        return {**dict(zip(("input", "target", "lq"), values)), "name": pair.name}
+
+    def _low_resolution(
+        self, pair: PicturePair, clean: np.ndarray, top: int, left: int, size: int
+    ) -> np.ndarray:
+        """The window of the shrunk picture, 8 or 16 bits like the file, (size, size, 3)."""
+        step = self.options.lq
+        if pair.lq is not None:
+            shrunk = read_image(pair.lq)
+            wanted = tuple(-(-side // step) for side in clean.shape[:2])
+            if shrunk.shape[:2] != wanted:
+                raise UserError(
+                    f"{pair.lq}: has {_shown(shrunk.shape[:2])} pixels, 1/{step} of {pair.clean} has "
+                    f"{_shown(wanted)}; make it anew with tools/prepare_sidd.py lq --scale {step}"
+                )
+            return shrunk[top : top + size, left : left + size]
+        first = [max(place - _REACH, 0) for place in (top, left)]
+        around = clean[
+            first[0] * step : (top + size + _REACH) * step, first[1] * step : (left + size + _REACH) * step
+        ]
+        shrunk = shrink(around, step)
+        top, left = top - first[0], left - first[1]
+        return shrunk[top : top + size, left : left + size]
+
+
+def shrink(picture: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, 3) integers -> 1/scale of it by MATLAB's imresize, in the same integers."""
+    return to_integer(imresize(to_float(picture), 1 / scale), 8 * picture.dtype.itemsize)
 
 
 class PairsEval:
-    """Whole frames of the evaluation list, with the amplified input as the baseline."""
+    """Whole pictures; the baseline is the noisy one itself."""
 
     note = ""
 
-    def __init__(self, options: PairOptions, spec: ModelSpec, pairs: Sequence[RawPair]):
-        self.options, self.spec = options, spec
-        # What training or prepare_sid has cached is used; whole evaluation lists would take the
-        # disk of several training sets.
-        self.frames = _frames(options, fill=False)
-        self.shorts = ShortExposures(options.noise) if options.noise else None
-        self.pairs = list(pairs)[: options.limit]
+    def __init__(self, options: PairsOptions, spec: ModelSpec):
+        _check_kind(spec)
+        self.pairs = match_pairs(options.root / options.eval_folder, options.limit)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def sample(self, index: int) -> dict[str, Any]:
-        """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
+        """Return input and target, (3, H, W) float32 in [0, 1]."""
         pair = self.pairs[index]
-        whole, ratio = self.frames.raw(pair.short or pair.long), pair.ratio
-        target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
-        raw = whole.aligned()
-        if pair.short is None:
-            raw, ratio = self.shorts.make(raw, np.random.default_rng([0, index]))
-            amplified = raw.preview(ratio)
-        else:
-            amplified = to_float(_aligned_target(self.frames, pair.short, whole)).transpose(2, 0, 1)
-        return {
-            "input": network_input(raw, self.spec.input, ratio),
-            "target": target,
-            # The authors' baseline: the short frame scaled to the target's mean.
-            "baseline": np.clip(amplified * (target.mean() / max(amplified.mean(), 1e-8)), 0, 1),
-            "name": pair.name,
-            "ratio": np.float32(ratio),
-            "group": pair.group,
-            "counted": pair.counted,
-        }
+        noisy, clean = (np.ascontiguousarray(to_float(a).transpose(2, 0, 1)) for a in _read(pair))
+        return {"input": noisy, "target": clean, "name": pair.name}
 
 
-def _frames(options: PairOptions, fill: bool) -> Frames:
-    levels = options.black_level, options.white_level
-    if options.cache:
-        return CachedFrames(options.cache, options.root, *levels, fill=fill)
-    return DecodedFrames(*levels)
+def _read(pair: PicturePair) -> tuple[np.ndarray, np.ndarray]:
+    noisy, clean = read_image(pair.noisy), read_image(pair.clean)
+    if noisy.shape != clean.shape:
+        raise UserError(f"{pair.noisy} and {pair.clean} differ in size")
+    return noisy, clean
 
 
-def _window(
-    raw: RawImage, side: int, choice: tuple, rng: np.random.Generator
-) -> tuple[int, int, tuple[bool, bool, bool]]:
-    """Return top and left of a random window of `side` pixels, and how it is to be flipped.
-
-    A window that will be reversed begins one pixel later (Liu et al., "Learning Raw Image Denoising
-    with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW 2019, section 3.3), so
-    that red comes first again. A frame without that one cell to spare is not reversed.
-    """
-    step, cells = raw.period, side // raw.period
-    free = [size // step for size in raw.mosaic.shape]
-    rows, columns = (reverse and size > cells for reverse, size in zip(choice, free))
-    top, left = random_window(free[0] - rows, free[1] - columns, cells, rng, str(raw.path))
-    return step * top + rows, step * left + columns, (rows, columns, choice[2])
-
-
-def _aligned_target(frames: Frames, path: Path, raw: RawImage) -> np.ndarray:
-    """The developed frame, cut as `raw.aligned()` cuts the mosaic."""
-    frame = frames.target(path)
-    if frame.shape[:2] != raw.mosaic.shape:
-        sizes = ["x".join(map(str, shape[1::-1])) for shape in (frame.shape, raw.mosaic.shape)]
-        raise UserError(f"{path}: developed to {sizes[0]} pixels, but {raw.path} has {sizes[1]}")
-    (top, left), (height, width) = raw.phase, raw.aligned().mosaic.shape
-    return frame[top : top + height, left : left + width]
+def _check_kind(spec: ModelSpec) -> None:
+    if spec.raw:
+        raise UserError(f"data.kind pairs: {spec.id} reads raw files, not pictures; use another data.kind")

@@ -5,6 +5,8 @@ Black level, white level and colour pattern come from the file, never from const
 
 from __future__ import annotations
 
+import ctypes
+import os
 import warnings
 from pathlib import Path
 from typing import Optional
@@ -15,6 +17,26 @@ import rawpy
 from paddle_restore.data.image import PICTURE_SUFFIXES
 from paddle_restore.data.mosaic import XTRANS, RawImage
 from paddle_restore.errors import UserError
+
+
+def _survive_forks() -> None:
+    """Let LibRaw work in one thread in forked processes, as the workers of a data loader are.
+
+    Its OpenMP threads are not forked along: once the parent has developed a file, a worker that
+    wanted them would wait for ever.
+    """
+    try:
+        # A symbol is looked up in what the module is linked with, too: LibRaw's own OpenMP.
+        one_thread = ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads
+    except (OSError, AttributeError):
+        return  # built without OpenMP
+    os.register_at_fork(after_in_child=lambda: one_thread(1))
+    warnings.filterwarnings("ignore", message="rawpy is being used in a process created by multiprocessing")
+
+
+if hasattr(os, "register_at_fork"):
+    _survive_forks()
+
 
 # Files of a folder that are taken for raw; a single file may have any name.
 RAW_SUFFIXES = (
@@ -53,10 +75,9 @@ def read_raw(path: str | Path) -> RawImage:
     with _open(path) as raw:
         try:
             mosaic = raw.raw_image_visible
-            colours = raw.raw_colors_visible
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
-        pattern = _pattern(path, raw, colours, mosaic)
+        pattern = _pattern(path, raw, mosaic)
         white_balance = [float(value) for value in raw.camera_whitebalance]
         white_balance[3] = white_balance[3] or white_balance[1]
         return RawImage(
@@ -90,20 +111,24 @@ def warn_of_black_level(raw: RawImage, black_level: Optional[float] = None) -> N
         )
 
 
-def _pattern(
-    path: Path, raw: rawpy.RawPy, colours: Optional[np.ndarray], mosaic: Optional[np.ndarray]
-) -> str:
-    if mosaic is None or mosaic.ndim != 2 or colours is None:
+def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
+    if mosaic is None or mosaic.ndim != 2:
         raise UserError(f"{path}: holds no sensor mosaic (a linear or already demosaiced raw file)")
     if min(mosaic.shape) < 12:
         raise UserError(f"{path}: the frame of {mosaic.shape[1]}x{mosaic.shape[0]} pixels is too small")
     names = raw.color_desc.decode()
+    # Asked pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
+    top, left = raw.sizes.top_margin, raw.sizes.left_margin
+    try:
+        shown = np.array(
+            [[names[raw.raw_color(top + row, left + column)] for column in range(12)] for row in range(12)]
+        )
+    except IndexError:
+        raise UserError(f"{path}: holds no sensor mosaic with a colour pattern") from None
     for period in (2, 6):
-        tile = colours[:period, :period]
-        shown = colours[: 2 * period, : 2 * period]
-        # LibRaw has been seen to report colours beyond its own names.
-        if (np.tile(tile, (2, 2)) == shown).all() and tile.max() < len(names):
-            pattern = "".join(names[index] for index in tile.ravel())
+        tile = shown[:period, :period]
+        if (np.tile(tile, (12 // period, 12 // period)) == shown).all():
+            pattern = "".join(tile.ravel())
             if sorted(pattern) == sorted("RGGB" if period == 2 else XTRANS):
                 return pattern
             raise UserError(

@@ -14,27 +14,27 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Optional
 
-from paddle_restore.data.pairs import PairOptions, PairsEval, PairsTrain, RawPair
+from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.models.spec import ModelSpec
 
 COLUMNS = ("short", "long", "ratio")
 
 
-class RawPairsOptions(PairOptions):
+class RawPairsOptions(ExposureOptions):
     """`data:` of a recipe whose `kind` is `raw_pairs`."""
 
     kind: Literal["raw_pairs"] = "raw_pairs"
 
 
-class RawPairsTrain(PairsTrain):
+class RawPairsTrain(ExposuresTrain):
     """Training samples: an epoch visits every long exposure once, with a random short one of it."""
 
     def __init__(self, options: RawPairsOptions, spec: ModelSpec, crop: Optional[int] = None):
         super().__init__(options, spec, read_pairs(options, options.train_list), crop)
 
 
-class RawPairsEval(PairsEval):
+class RawPairsEval(ExposuresEval):
     """Whole frames of the evaluation list."""
 
     def __init__(self, options: RawPairsOptions, spec: ModelSpec):

@@ -16,7 +16,7 @@ from typing import Literal, Optional
 
 from pydantic import Field
 
-from paddle_restore.data.pairs import PairOptions, PairsEval, PairsTrain, RawPair
+from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 
@@ -24,7 +24,7 @@ SPLITS = {"0": "train", "1": "test", "2": "val"}
 _NAME = re.compile(r"^(?P<scene>[012]\d{4})_(?P<frame>\d{2})_(?P<seconds>\d+(\.\d+)?)s$")
 
 
-class SIDOptions(PairOptions):
+class SIDOptions(ExposureOptions):
     """`data:` of a recipe whose `kind` is `sid`."""
 
     kind: Literal["sid"] = "sid"
@@ -118,7 +118,7 @@ def match_target(path: Path, targets: Sequence[Path]) -> Path:
     raise UserError(f"{path}: no file in {targets[0].parent} has its name or its SID scene number")
 
 
-class SIDTrain(PairsTrain):
+class SIDTrain(ExposuresTrain):
     """Training samples: an epoch visits every scene once, with a random short exposure."""
 
     def __init__(self, options: SIDOptions, spec: ModelSpec, crop: Optional[int] = None):
@@ -132,7 +132,7 @@ class SIDTrain(PairsTrain):
         super().__init__(options, spec, _raw_pairs(pairs, options), crop)
 
 
-class SIDEval(PairsEval):
+class SIDEval(ExposuresEval):
     """Whole frames of the evaluation list, with the amplified input as the baseline."""
 
     def __init__(self, options: SIDOptions, spec: ModelSpec):

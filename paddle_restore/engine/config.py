@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
 from paddle_restore.data.datasets import DATASETS
+from paddle_restore.engine.mixup import MixupOptions
 from paddle_restore.engine.objectives import OBJECTIVES
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.metrics import PROTOCOLS
@@ -34,13 +35,16 @@ class OptimizerOptions(Options):
 class ScheduleOptions(Options):
     """Learning rate over training; `by` says what milestones, warmup and steps count."""
 
-    kind: Literal["constant", "step", "multistep", "cosine"] = "constant"
+    kind: Literal["constant", "step", "multistep", "cosine", "cosine_cycles"] = "constant"
     by: Literal["epoch", "iteration"] = "epoch"
     step: Optional[int] = Field(None, gt=0, description="step: multiply by gamma every so many")
     milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each")
     gamma: float = Field(0.1, gt=0)
     min_lr: float = Field(0.0, ge=0, description="cosine: the last learning rate")
     warmup: int = Field(0, ge=0, description="linear rise from 0 over so many")
+    periods: tuple[int, ...] = Field((), description="cosine_cycles: the length of each cycle")
+    min_lrs: tuple[float, ...] = Field((), description="cosine_cycles: the last learning rate of each")
+    weights: tuple[float, ...] = Field((), description="cosine_cycles: size of each; default: 1")
 
     @model_validator(mode="after")
     def _complete(self) -> ScheduleOptions:
@@ -48,6 +52,13 @@ class ScheduleOptions(Options):
             raise ValueError("a step schedule needs 'step'")
         if self.kind == "multistep" and not self.milestones:
             raise ValueError("a multistep schedule needs 'milestones'")
+        if self.kind == "cosine_cycles":
+            if not self.periods or min(self.periods) <= 0:
+                raise ValueError("a cosine_cycles schedule needs 'periods', each above 0")
+            if len(self.min_lrs) != len(self.periods) or len(self.weights) not in (0, len(self.periods)):
+                raise ValueError("cosine_cycles needs as many 'min_lrs' (and 'weights') as 'periods'")
+            if self.warmup:
+                raise ValueError("a cosine_cycles schedule has no warm-up")
         return self
 
 
@@ -65,7 +76,11 @@ class TrainOptions(Options):
     iterations: Optional[int] = Field(None, gt=0)
     stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
     batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
+    reference_batch: Optional[int] = Field(
+        None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
+    )
     num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+    mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
     log_every: int = Field(20, gt=0, description="iterations between two log lines")
     amp: Optional[Literal["O1", "O2"]] = Field(None, description="mixed precision, on GPU only")
     amp_dtype: Literal["float16", "bfloat16"] = "float16"
@@ -125,6 +140,8 @@ class Config(Options):
         train = self.train
         if train.stages and (train.epochs or train.iterations):
             raise ValueError("train: stages say how long to train; drop epochs and iterations")
+        if train.stages and train.reference_batch:
+            raise ValueError("train: reference_batch does not go with stages, which change the batch")
         for part in train.stages or (train,):
             if (getattr(part, train.unit + "s") is None) or (part.epochs and part.iterations):
                 raise ValueError("train: set either epochs or iterations, the same in every stage")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
-from paddle_restore.inference.forward import Network, restore_frame
+from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.metrics import evaluate as measure
 from paddle_restore.models.spec import ModelSpec
 
@@ -27,6 +27,7 @@ def evaluate(
     rank: int = 0,
     world: int = 1,
     on_picture: Optional[Callable[[str, dict[str, np.ndarray]], None]] = None,
+    averaging: Optional[Averaging] = None,
 ) -> list[dict[str, Any]]:
     """Return a row a picture, in the dataset's order: name, group, counted, metrics and baseline.
 
@@ -38,7 +39,7 @@ def evaluate(
     for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
         sample = dataset.sample(index)
         pictures = {
-            "out": restore_frame(network, spec, sample["input"]),
+            "out": restore_frame(network, spec, sample["input"], averaging),
             "gt": sample["target"],
             # The baseline is what one had without the network: the amplified or the noisy picture.
             "input": sample.get("baseline", sample["input"]),

@@ -65,4 +65,24 @@ def learning_rate(options: ScheduleOptions, lr: float, position: int, length: in
         begin = max(options.warmup - 1, 0)
         progress = min((position - begin) / max(length - options.warmup, 1), 1.0)
         return options.min_lr + (lr - options.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+    if options.kind == "cosine_cycles":
+        return _cosine_cycles(options, lr, position)
     return lr
+
+
+def _cosine_cycles(options: ScheduleOptions, lr: float, position: int) -> float:
+    """One half cosine after another, each from `lr` to its own `min_lrs`, as BasicSR's
+    CosineAnnealingRestartCyclicLR computes it, on which MIRNetV2's authors train.
+
+    A cycle keeps its last value at the position where it ends, and the next is one step on by
+    then. A `min_lrs` above `lr` makes a cycle rise. After the last cycle its end stays.
+    """
+    start, last = 0, len(options.periods) - 1
+    for cycle, period in enumerate(options.periods):
+        if position <= start + period or cycle == last:
+            break
+        start += period
+    progress = min((position - start) / period, 1.0)
+    weight = options.weights[cycle] if options.weights else 1.0
+    least = options.min_lrs[cycle]
+    return least + weight * 0.5 * (lr - least) * (1 + math.cos(math.pi * progress))

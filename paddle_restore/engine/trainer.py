@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,9 +20,11 @@ from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, s
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import Meter, RunLog
+from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
@@ -38,6 +41,7 @@ def train(
     """
     # ---- processes
     rank, world = distributed.init()
+    config, scaling = scale_to_batch(config, world)
     amp = _amp(config)
     chief = rank == 0
 
@@ -47,9 +51,11 @@ def train(
     if config.pretrained:
         load_into(model, read_weights(config.pretrained), source=config.pretrained)
     kind = DATASETS[config.data.kind]
-    datasets: dict[Any, Any] = {None: kind.train(config.data, model.spec)}
+    # The largest crop of all stages: pictures too small for the last one must not wait until then.
+    crop = max((stage.crop for stage in config.train.stages), default=None)
+    datasets: dict[Any, Any] = {crop: kind.train(config.data, model.spec, crop=crop)}
     eval_set = kind.eval(config.data, model.spec)
-    plan = Plan(config, len(datasets[None]), rank, world)
+    plan = Plan(config, len(datasets[crop]), rank, world)
 
     # ---- optimiser
     objective = build_objective(config.objective)
@@ -57,7 +63,12 @@ def train(
     schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
     scaler = paddle.amp.GradScaler(enable=bool(amp) and config.train.amp_dtype == "float16")
     if amp == "O2":
-        model, optimizer = paddle.amp.decorate(model, optimizer, level="O2", dtype=config.train.amp_dtype)
+        model, optimizer = paddle.amp.decorate(
+            model, optimizer, level="O2", dtype=config.train.amp_dtype, save_dtype="float32"
+        )
+    precision = partial(
+        paddle.amp.auto_cast, enable=bool(amp), level=amp or "O1", dtype=config.train.amp_dtype
+    )
 
     # ---- resume: weights, optimiser, scaler, position; everything random follows from the seed
     # and the position, so there is no generator to restore.
@@ -74,6 +85,8 @@ def train(
         (folder / "config.yml").write_text(config.to_yaml(), encoding="utf-8")
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
+    if scaling:
+        log.text(scaling)
 
     run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
     save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
@@ -89,7 +102,10 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
-        with paddle.amp.auto_cast(enable=bool(amp), level=amp or "O1", dtype=config.train.amp_dtype):
+        blend = config.train.mixup
+        if blend and plan.epoch_at(iteration) + 1 >= blend.from_epoch:
+            batch = mixup(batch, blend, config.seed, iteration, rank)
+        with precision():
             losses = objective(model, batch)
         values = {name: loss.item() for name, loss in losses.items()}
         if not math.isfinite(values["loss"]):
@@ -112,7 +128,8 @@ def train(
             meter.reset()
         state["iteration"], state["epoch"] = done, epoch
         if done in eval_points:
-            run.evaluate()
+            with precision():
+                run.evaluate()
         if done in save_points:
             run.save("latest")
         if done in keep_points:
@@ -177,6 +194,7 @@ def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, fi
             start - stage.first,
             stage.last - stage.first,
             config.train.num_workers,
+            spec.latent,
         )
         yield from enumerate(stream, start)
 

@@ -20,8 +20,12 @@ TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
 
 
-def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) -> Package:
+def export(
+    model: Any, folder: str | Path, name: str, preprocess: Preprocess, noise_inside: bool = False
+) -> Package:
     """Trace `model` (with `.spec`) for any height and width, check it, and fill `folder`.
+
+    The noise of a latent is the graph's second input, `noise`, or drawn by the graph itself.
 
     The folder appears whole or not at all. Raises UserError if the graph, run by Paddle
     Inference, differs from the eager network by more than `TOLERANCE` on any of three sizes.
@@ -34,9 +38,16 @@ def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) ->
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
         inner = Path(work) / "export"
         inner.mkdir()
-        shape = [None, spec.in_channels, None, None]
+        inputs = {"input": spec.in_channels}
+        if spec.latent and not noise_inside:
+            inputs["noise"] = spec.latent.channels
         static = paddle.jit.to_static(
-            eager.model, input_spec=[paddle.static.InputSpec(shape, "float32", "input")], full_graph=True
+            eager.model,
+            input_spec=[
+                paddle.static.InputSpec([None, channels, None, None], "float32", name)
+                for name, channels in inputs.items()
+            ],
+            full_graph=True,
         )
         paddle.jit.save(static, str(inner / STEM))
         program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (inner / n).is_file())
@@ -44,17 +55,19 @@ def export(model: Any, folder: str | Path, name: str, preprocess: Preprocess) ->
             name=name,
             spec=spec.to_dict(),
             preprocess=preprocess,
-            graph=Graph(program=program, parameters=f"{STEM}.pdiparams"),
+            graph=Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs)),
             paddle=paddle.__version__,
         )
         package.write(inner)
-        package = package.model_copy(update={"checks": tuple(_compare(eager, inner, spec))})
+        package = package.model_copy(
+            update={"checks": tuple(_compare(eager, inner, spec, "noise" in inputs))}
+        )
         package.write(inner)
         _replace(inner, folder)
     return package
 
 
-def _compare(eager: EagerNetwork, folder: Path, spec: Any) -> list[Check]:
+def _compare(eager: EagerNetwork, folder: Path, spec: Any, noise_given: bool) -> list[Check]:
     """Compare the graph with the network on three sizes, one of them a batch of two."""
     network = PaddleNetwork(folder)
     rng = np.random.default_rng(0)
@@ -63,7 +76,14 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any) -> list[Check]:
         unit = max(spec.multiple, 8)
         unit = -(-unit // spec.multiple) * spec.multiple
         x = rng.random((batch, spec.in_channels, height * unit, width * unit), np.float32)
-        expected, got = eager(x), network(x)
+        if spec.latent and not noise_given:
+            checks.append(_compare_statistics(eager, network, spec, x))
+            continue
+        noise = []
+        if spec.latent:
+            sides = [size // spec.latent.stride for size in x.shape[2:]]
+            noise = [rng.standard_normal((batch, spec.latent.channels, *sides), np.float32)]
+        expected, got = eager(x, *noise), network(x, *noise)
         if expected.shape != got.shape:
             raise UserError(f"export: the graph gives {got.shape} where the network gives {expected.shape}")
         difference = float(np.abs(expected - got).max())
@@ -74,6 +94,21 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any) -> list[Check]:
             )
         checks.append(Check(input_shape=x.shape, max_difference=difference))
     return checks
+
+
+def _compare_statistics(eager: EagerNetwork, network: PaddleNetwork, spec: Any, x: np.ndarray) -> Check:
+    """Compare two means over several draws where the graph's noise cannot be given."""
+    draws = 8
+    pairs = [(eager(x), network(x)) for _ in range(draws)]
+    expected, got = (np.stack(values) for values in zip(*pairs))
+    difference = float(np.abs(expected.mean(0) - got.mean(0)).mean())
+    allowed = float(2 * expected.std(0).mean() / np.sqrt(draws)) + TOLERANCE
+    if expected.shape != got.shape or not difference <= allowed or not got.std(0).mean() > 0:
+        raise UserError(
+            f"export: the graph's mean over {draws} draws differs from the network's by {difference:.3g} "
+            f"(allowed {allowed:.3g}); nothing was written"
+        )
+    return Check(input_shape=x.shape, max_difference=difference)
 
 
 def _replace(new: Path, folder: Path) -> None:

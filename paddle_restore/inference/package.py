@@ -22,7 +22,11 @@ class Preprocess(Options):
 
     black_level: Optional[float] = Field(None, description="in place of what a raw file says")
     white_level: Optional[float] = None
+    ratio: Literal["known", "auto"] = Field(
+        "known", description="amplification: by exposure times where they are known, or always estimated"
+    )
     max_ratio: float = Field(300.0, gt=0, description="largest amplification by known exposures")
+    amplifier_m: Literal[1, 5, 8] = Field(1, description="m of an estimated ratio")
     padding: Literal["reflect"] = Field("reflect", description="up to the multiple, at bottom and right")
 
 
@@ -35,6 +39,9 @@ class Postprocess(Options):
 class Graph(Options):
     program: str = Field(description="model.json, or model.pdmodel of older Paddle")
     parameters: str
+    inputs: tuple[str, ...] = Field(
+        ("input",), description="input, and noise where the graph does not draw it"
+    )
 
     @field_validator("program", "parameters")
     @classmethod

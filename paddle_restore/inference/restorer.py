@@ -9,10 +9,10 @@ from typing import Optional, Union
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.image import is_picture, read_image, to_float
-from paddle_restore.data.pairs import network_input
+from paddle_restore.data.exposures import network_input
+from paddle_restore.data.image import PLAIN, Form, is_picture, read_image, read_with_form, to_float
 from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
-from paddle_restore.inference.forward import Network, restore_frame
+from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.models.spec import ModelSpec
 
@@ -22,10 +22,15 @@ _TURNS = {0: 0, 3: 2, 5: 1, 6: 3}
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished picture: (H, W, 3) float32 in [0, 1], upright, and the ratio that was used (raw only)."""
+    """A finished picture: (H, W, 3) float32 in [0, 1], upright, and the ratio that was used (raw only).
+
+    `form` is the input picture's depth, greyness and alpha channel: `form.shape(picture)` is the
+    picture in them.
+    """
 
     picture: np.ndarray
     ratio: Optional[float]
+    form: Form = PLAIN
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Restorer:
     network: Network
     spec: ModelSpec
     preprocess: Preprocess
+    averaging: Averaging = Averaging()  # noqa: RUF009  frozen
 
     def restore(self, path: Union[str, Path], ratio: Optional[float] = None) -> Restored:
         """Restore one file. `ratio` None estimates a raw file's amplification from the file alone.
@@ -49,26 +55,27 @@ class Restorer:
     def read(self, path: Path, ratio: Optional[float] = None) -> Frame:
         """Decode a file into the network's input."""
         if not self.spec.raw:
-            image = to_float(read_image(path)).transpose(2, 0, 1)
-            return Frame(np.ascontiguousarray(image), image.shape[1:])
+            picture, form = read_with_form(path)
+            image = to_float(picture).transpose(2, 0, 1)
+            return Frame(np.ascontiguousarray(image), image.shape[1:], form=form)
         raw = read_raw(path)
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
-            ratio = estimate_ratio(*raw.histogram())
+            ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         grown, offset = raw.extended()
         data = network_input(grown, self.spec.input, ratio)
         return Frame(data, raw.mosaic.shape, offset, _TURNS.get(raw.orientation, 0), ratio)
 
     def run(self, frame: Frame) -> np.ndarray:
         """Return the network's picture of a frame, (3, H, W), not yet cropped or turned."""
-        return restore_frame(self.network, self.spec, frame.data)
+        return restore_frame(self.network, self.spec, frame.data, self.averaging)
 
     def finish(self, frame: Frame, output: np.ndarray) -> Restored:
         """Crop to the file's own size and turn the picture upright."""
         (top, left), (height, width) = frame.offset, frame.size
         picture = output[:, top : top + height, left : left + width].transpose(1, 2, 0)
-        return Restored(np.ascontiguousarray(np.rot90(picture, frame.turns)), frame.ratio)
+        return Restored(np.ascontiguousarray(np.rot90(picture, frame.turns)), frame.ratio, frame.form)
 
     def target(self, path: Path) -> np.ndarray:
         """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
@@ -78,8 +85,11 @@ class Restorer:
         return to_float(np.rot90(develop(path), _TURNS.get(raw.orientation, 0)))
 
     def known_ratio(self, path: Path, target: Path) -> Optional[float]:
-        """Return long over short exposure time, at most `max_ratio`, where both raw files say it."""
-        if not self.spec.raw or is_picture(target):
+        """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
+
+        None where they do not, and for a network that was trained on estimated ratios.
+        """
+        if not self.spec.raw or is_picture(target) or self.preprocess.ratio == "auto":
             return None
         short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
         return min(long / short, self.preprocess.max_ratio) if short > 0 and long > 0 else None
@@ -94,3 +104,4 @@ class Frame:
     offset: tuple[int, int] = (0, 0)
     turns: int = 0
     ratio: Optional[float] = None
+    form: Form = PLAIN

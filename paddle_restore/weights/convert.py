@@ -17,9 +17,16 @@ from typing import Any
 import numpy as np
 
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.weights import lamba, sid
+from paddle_restore.weights import lamba, mirnet, mirnet_v2, sid
 
-TABLES = {"sid_unet": sid.RULES, "sid_unet_xtrans": sid.RULES, "lamba": lamba.RULES}
+TABLES = {
+    "lamba": lamba.RULES,
+    "mirnet": mirnet.RULES,
+    "mirnet_v2": mirnet_v2.RULES,
+    "mirnet_v2_small": mirnet_v2.RULES,
+    "sid_unet": sid.RULES,
+    "sid_unet_xtrans": sid.RULES,
+}
 SIZES = {"sid_unet": sid.sizes, "sid_unet_xtrans": sid.sizes}
 
 

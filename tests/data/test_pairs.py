@@ -1,173 +1,152 @@
-"""Own lists of pairs, and flips of the mosaic that keep the colour phase."""
+"""Folders of noisy and clean pictures: matched by name, cropped alike, mistakes listed."""
 
 from __future__ import annotations
-
-import itertools
-import json
 
 import numpy as np
 import pytest
 
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.pairs import PairsTrain, RawPair
-from paddle_restore.data.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
-from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
+from paddle_restore.data.image import read_image, to_float, write_image
+from paddle_restore.data.pairs import PairsEval, PairsOptions, PairsTrain, match_pairs, shrink
 from paddle_restore.errors import UserError
-from paddle_restore.models import model_spec
+from paddle_restore.metrics import evaluate
+from paddle_restore.models.spec import ModelSpec
 
-SPEC = model_spec("sid_unet")
-CHOICES = list(itertools.product([False, True], repeat=3))
+SRGB = ModelSpec("net", "srgb", 1, 1, 0, "", "", "")
 
 
-def own(root, text, name="own.csv", **more) -> RawPairsOptions:
-    (root / name).write_text(text, encoding="utf-8")
-    return RawPairsOptions(root=root, train_list=name, eval_list=name, crop=32, **more)
+def write_pairs(folder, sizes, spelling=("input", "groundtruth")):
+    """The noisy picture is the clean one's complement, so that a test sees which pixel is where."""
+    rng = np.random.default_rng(0)
+    for name, (height, width) in sizes.items():
+        clean = rng.integers(0, 256, (height, width, 3), np.uint8)
+        write_image(folder / spelling[0] / f"{name}.png", 255 - clean)
+        write_image(folder / spelling[1] / f"{name}.png", clean)
+    return folder
+
+
+def options(root, **values):
+    return PairsOptions(root=root, **{"train_folder": ".", "eval_folder": ".", "crop": 16, **values})
 
 
 @pytest.fixture
-def folder(sid_tree, tmp_path):
-    """short/ and long/ with names of one's own."""
-    for kind, old in (("short", "00001_00_0.1s"), ("long", "00001_00_10s")):
-        (tmp_path / kind).mkdir()
-        content = (sid_tree / f"Sony/{kind}/{old}.ARW").read_bytes()
-        (tmp_path / kind / "the kitchen.dng").write_bytes(content)
-    return tmp_path
+def pairs(tmp_path):
+    return write_pairs(tmp_path, {"b": (24, 40), "a": (32, 32), "c": (33, 35)})
 
 
-CSV = "short,long,ratio\nshort/the kitchen.dng,long/the kitchen.dng,100\n"
+@pytest.mark.parametrize("spelling", [("input", "groundtruth"), ("Noisy", "GT")])
+def test_both_spellings(tmp_path, spelling):
+    write_pairs(tmp_path, {"a": (20, 20)}, spelling)
+    (pair,) = match_pairs(tmp_path)
+    assert (pair.noisy.parent.name, pair.clean.parent.name, pair.size) == (*spelling, (20, 20))
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "bom", "spaces"])
-def test_own_pairs_are_sids_samples(folder, sid_tree, kind):
-    row = {"short": "short/the kitchen.dng", "long": "long/the kitchen.dng", "ratio": 100}
-    texts = {"json": json.dumps([row]), "bom": "\ufeff" + CSV, "spaces": CSV.replace(",", ", ") + "\n"}
-    options = own(folder, texts.get(kind, CSV), f"own.{'json' if kind == 'json' else 'csv'}")
-    lists = {"train_list": "Sony_train_list.txt", "eval_list": "Sony_train_list.txt", "crop": 32}
-    sid = SIDOptions(root=sid_tree, **lists)
-    ours, theirs = RawPairsTrain(options, SPEC), SIDTrain(sid, SPEC)
-    assert len(ours) == 1
-    theirs.scenes = [[pair for pair in theirs.scenes[0] if pair.ratio == 100]]
-    theirs_sample, sample = (data.sample(0, np.random.default_rng(3)) for data in (theirs, ours))
-    assert sample["name"] == "the kitchen"
-    np.testing.assert_array_equal(sample["input"], theirs_sample["input"])
-    np.testing.assert_array_equal(sample["target"], theirs_sample["target"])
-    whole, sids = RawPairsEval(options, SPEC).sample(0), SIDEval(sid, SPEC).sample(0)
-    np.testing.assert_array_equal(whole["input"], sids["input"])
-    np.testing.assert_array_equal(whole["baseline"], sids["baseline"])
-    assert (whole["group"], whole["counted"]) == ("x100", True)
+def test_names_match_not_positions(pairs):
+    write_image(pairs / "groundtruth/d.jpg", np.zeros((8, 8, 3)))
+    write_image(pairs / "input/d.png", np.zeros((8, 8, 3)))
+    found = match_pairs(pairs)
+    assert [(p.noisy.stem, p.clean.stem) for p in found] == [(n, n) for n in "abcd"]
+    assert found[-1].clean.name == "d.jpg"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "column 'long' is missing"),
-        ("short,long,ratio\n", "the list is empty"),
-        ("short,lnog,ratio\n", "own.csv:1: unknown column 'lnog'; did you mean 'long'"),
-        ("short;long;ratio\n", "own.csv:1: unknown column 'short;long;ratio'"),
-        (CSV.replace("100", "0"), "own.csv:2: ratio is '0'; expected long over short"),
-        (CSV.replace("100", "inf"), "ratio is 'inf'"),
-        (CSV.replace("100", "x100"), "ratio is 'x100'"),
-        (CSV.replace(",100", ""), "own.csv:2: ratio is None"),
-        (CSV.replace("100", "100,x"), "own.csv:2: has more values than the header has columns"),
-        (
-            CSV + "short/none.dng,long/the kitchen.dng,1\n",
-            r"own.csv:3: names .*none.dng, which does not exist",
-        ),
-        (CSV.replace("long/the kitchen.dng", ""), "own.csv:2: names no long exposure"),
-        (CSV.replace("short/the kitchen.dng", ""), "own.csv:2: names no short exposure; add it, or set"),
-    ],
-)
-def test_mistakes_in_a_csv_are_one_line(folder, text, message):
-    with pytest.raises(UserError, match=message) as caught:
-        RawPairsTrain(own(folder, text), SPEC)
-    assert "\n" not in str(caught.value)
+def test_pictures_without_a_partner_are_listed(pairs):
+    write_image(pairs / "groundtruth/x.png", np.zeros((8, 8, 3)))
+    (pairs / "input/b.png").rename(pairs / "input/y.png")
+    with pytest.raises(UserError, match="3 pictures have no partner") as error:
+        match_pairs(pairs)
+    for name in ("input/y.png", "groundtruth/x.png", "groundtruth/b.png"):
+        assert name in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is not valid JSON"),
-        ('{"short": 1}', "expected a list such as"),
-        (
-            '[{"long": "long/the kitchen.dng", "rato": 1}]',
-            "entry 1: unknown column 'rato'; did you mean 'ratio'",
-        ),
-        ('[{"long": 5}]', "entry 1: 5 is not a file's name"),
-        (
-            '[{"short": "long/the kitchen.dng", "long": "long/the kitchen.dng", "ratio": [1]}]',
-            r"ratio is \[1\]",
-        ),
-    ],
-)
-def test_mistakes_in_json_are_one_line(folder, text, message):
-    with pytest.raises(UserError, match=message):
-        RawPairsTrain(own(folder, text, "own.json"), SPEC)
+def test_pairs_of_two_sizes_are_listed(pairs):
+    write_image(pairs / "input/b.png", np.zeros((24, 41, 3)))
+    write_image(pairs / "groundtruth/c.png", np.zeros((10, 35, 3)))
+    with pytest.raises(UserError, match=r"2 pairs differ in size: .*b.png 41x24.*40x24.*c.png 35x33.*35x10"):
+        match_pairs(pairs)
 
 
-def test_a_list_that_is_no_text(folder):
-    options = own(folder, CSV)
-    (folder / "own.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not a text file; expected CSV or JSON"):
-        RawPairsTrain(options, SPEC)
+def test_pictures_smaller_than_the_crop_are_named(pairs):
+    with pytest.raises(UserError, match=r"smaller than the crop of 30: .*b.png 40x24; lower data.crop"):
+        PairsTrain(options(pairs, crop=30), SRGB)
+    assert len(PairsTrain(options(pairs), SRGB, crop=24)) == 3
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_flipping_a_mosaic_carries_its_pattern_and_levels(choice):
-    """Every pixel keeps its colour and its own black level: normalised, a flat grey stays flat."""
-    levels = (100.0, 200.0, 300.0, 400.0)
-    tile = np.array([[100, 200], [400, 300]]) + 50
-    raw = RawImage(np.tile(tile, (3, 4)).astype(np.uint16), "RGGB", levels, 1000.0)
-    flipped = raw.flipped(*choice)
-    values = (np.array([100, 200, 300, 400]) + 50 - levels) / (1000 - np.array(levels))
-    order = [0, 3, 2, 1] if choice[2] else [0, 1, 2, 3]
-    np.testing.assert_allclose(flipped.packed().mean((1, 2)), values[order], rtol=1e-6)
-    np.testing.assert_allclose(flipped.packed().std((1, 2)), 0, atol=1e-7)
+def test_a_folder_without_pairs_says_what_is_expected(tmp_path):
+    (tmp_path / "input").mkdir()
+    with pytest.raises(UserError, match="expected input/ and groundtruth/ or Noisy/ and GT/"):
+        match_pairs(tmp_path)
 
 
-class Given:
-    """Frames from arrays."""
-
-    def __init__(self, raw, target):
-        self.raw, self.target = (lambda path: raw), (lambda path: target)
+def test_raw_networks_are_refused(pairs):
+    with pytest.raises(UserError, match="reads raw files"):
+        PairsEval(options(pairs), ModelSpec("net", "bayer", 2, 1, 0, "", "", ""))
 
 
-@pytest.mark.parametrize("pattern", ["RGGB", "GRBG", "GBRG", "BGGR"])
-@pytest.mark.parametrize("size", [(40, 50), (41, 51)])
-def test_bayer_augmentation_keeps_phase_and_place(pattern, size, tmp_path):
-    """Where the frame says its own place and colour, every augmented sample still tells the truth."""
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    tile = np.array(["RGB".index(c) for c in pattern]).reshape(2, 2)
-    colour = tile[rows % 2, columns % 2]
-    picture = np.stack([rows * 100, columns * 100, 0 * rows], 2).astype(np.uint16)
-    mosaic = (rows * 256 + columns * 4 + colour).astype(np.uint16)
-    options = RawPairsOptions(root=tmp_path, train_list="a", eval_list="a", crop=8, augment="bayer")
-    data = PairsTrain(options, SPEC, [RawPair(tmp_path / "s", tmp_path / "l", 1.0)])
-    data.frames = Given(RawImage(mosaic, pattern, (0.0,) * 4, 65535.0, path=tmp_path / "s"), picture)
-    seen = set()
-    for seed in range(60):
-        sample = data.sample(0, np.random.default_rng(seed))
-        code = np.rint(sample["input"] * 65535).astype(int)
-        for plane, wanted, (row, column) in zip(code, (0, 1, 2, 1), ((0, 0), (0, 1), (1, 1), (1, 0))):
-            assert (plane % 4 == wanted).all()
-            place = np.rint(sample["target"][:2, row::2, column::2] * 655.35).astype(int)
-            np.testing.assert_array_equal(plane // 256, place[0])
-            np.testing.assert_array_equal(plane % 256 // 4, place[1])
-        down, right = (np.sign(np.diff(sample["target"][0], axis=axis)).mean() for axis in (0, 1))
-        seen.add((round(down), round(right), round(np.sign(np.diff(sample["target"][1])).mean())))
-    assert len(seen) == 6  # the row number runs down, up, right or left; the column number likewise
+def test_crops_show_the_same_place_and_follow_from_the_generator(pairs):
+    data = PairsTrain(options(pairs), SRGB)
+    for seed in range(8):
+        sample = data.sample(2, np.random.default_rng(seed))
+        assert sample["input"].shape == sample["target"].shape == (3, 16, 16)
+        assert sample["input"].dtype == np.float32
+        np.testing.assert_allclose(sample["input"] + sample["target"], 1, atol=1e-6)
+        again = data.sample(2, np.random.default_rng(seed))
+        np.testing.assert_array_equal(sample["input"], again["input"])
 
 
-def test_a_frame_of_the_crops_own_size_is_only_transposed(tmp_path):
-    options = RawPairsOptions(root=tmp_path, train_list="a", eval_list="a", crop=8, augment="bayer")
-    data = PairsTrain(options, SPEC, [RawPair(tmp_path / "s", tmp_path / "l", 1.0)])
-    mosaic = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    raw = RawImage(mosaic, "RGGB", (0.0,) * 4, 65535.0, path=tmp_path / "s")
-    data.frames = Given(raw, np.zeros((16, 16, 3), np.uint16))
-    samples = {data.sample(0, np.random.default_rng(seed))["input"].tobytes() for seed in range(20)}
-    assert samples == {raw.packed().tobytes(), raw.flipped(False, False, True).packed().tobytes()}
+def test_augmentation_gives_the_eight_orientations_and_can_be_off(tmp_path):
+    write_pairs(tmp_path, {"a": (16, 16)})
+    whole = to_float(read_image(tmp_path / "groundtruth/a.png")).transpose(2, 0, 1)
+    wanted = {np.rot90(w, k, (1, 2)).tobytes() for w in (whole, whole[:, ::-1]) for k in range(4)}
+    for augment, count in ((True, 8), (False, 1)):
+        data = PairsTrain(options(tmp_path, augment=augment), SRGB)
+        seen = {data.sample(0, np.random.default_rng(seed))["target"].tobytes() for seed in range(80)}
+        assert len(seen) == count
+        assert seen <= wanted
 
 
-def test_bayer_augmentation_is_refused_for_xtrans(sid_tree):
-    lists = {"train_list": "Sony_train_list.txt", "eval_list": "Sony_test_list.txt"}
-    with pytest.raises(UserError, match="sid_unet_xtrans reads X-Trans files; use augment=flips"):
-        SIDTrain(SIDOptions(root=sid_tree, augment="bayer", **lists), model_spec("sid_unet_xtrans"))
+def test_limit_and_evaluation_of_whole_pictures(pairs):
+    data = PairsEval(options(pairs, limit=2), SRGB)
+    assert len(data) == 2
+    sample = data.sample(1)
+    assert (sample["name"], sample["input"].shape) == ("b", (3, 24, 40))
+    np.testing.assert_allclose(sample["input"] + sample["target"], 1, atol=1e-6)
+
+
+def test_low_resolution_targets_on_the_fly_are_those_of_the_folder(pairs):
+    """Bitwise, at every border and orientation: preparing them changes the time only."""
+    wanted = options(pairs, lq=4)
+    made = PairsTrain(wanted, SRGB)
+    for pair in made.pairs:
+        write_image(pairs / "LQ" / f"{pair.name}.png", shrink(read_image(pair.clean), 4))
+    stored = PairsTrain(wanted, SRGB)
+    assert all(pair.lq for pair in stored.pairs)
+    assert not any(pair.lq for pair in made.pairs)
+    for index in range(3):
+        for seed in range(12):
+            a, b = (data.sample(index, np.random.default_rng(seed)) for data in (made, stored))
+            assert a["lq"].shape == (3, 4, 4)
+            np.testing.assert_array_equal(a["lq"], b["lq"])
+            np.testing.assert_array_equal(a["target"], b["target"])
+
+
+def test_low_resolution_mistakes(pairs):
+    with pytest.raises(UserError, match=r"not divisible by data\.lq"):
+        PairsTrain(options(pairs, lq=3), SRGB)
+    write_image(pairs / "LQ/a.png", np.zeros((4, 4, 3)))
+    with pytest.raises(UserError, match=r"LQ.a.png: has 4x4 pixels, 1/4 of .* has 8x8"):
+        PairsTrain(options(pairs, lq=4), SRGB).sample(0, np.random.default_rng(0))
+
+
+def test_the_real_pairs(shared):
+    """The published folders: their noisy PSNR, and InvDN's own LQ files bit by bit."""
+    root = shared / "data/sidd_mini"
+    real = PairsOptions(root=root, train_folder="train_mini", eval_folder="val_mini", lq=4)
+    data = PairsEval(real, SRGB)
+    scores = []
+    for index in range(len(data)):
+        pictures = [data.sample(index)[k].transpose(1, 2, 0) for k in ("input", "target")]
+        scores.append(evaluate(*pictures, ("psnr",))["psnr"])
+    assert np.mean(scores) == pytest.approx(23.20, abs=0.005)
+    for pair in PairsTrain(real, SRGB).pairs[:3]:
+        np.testing.assert_array_equal(shrink(read_image(pair.clean), 4), read_image(pair.lq))
+    other = PairsOptions(root=shared / "data/sidd_mini2", train_folder="train_mini")
+    assert len(PairsTrain(other, SRGB)) == 10

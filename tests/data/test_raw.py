@@ -152,3 +152,17 @@ def test_a_truncated_file_is_one_line(tmp_path, sid_tree):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_raw(tmp_path / "none.ARW")
+
+
+@pytest.mark.parametrize("pattern", ["RGGB", XTRANS])
+def test_margins_of_the_sensor_do_not_shift_the_colours(tmp_path, pattern):
+    mosaic = mosaic_of(np.full((96, 96, 3), (1000, 2000, 3000)), pattern)
+    write_dng(tmp_path / "a.dng", mosaic, pattern=pattern, white_level=4095, active_area=(12, 12, 84, 90))
+    raw = read_raw(tmp_path / "a.dng")
+    assert raw.mosaic.shape == (72, 78)
+    greens = [1, 3] if pattern == "RGGB" else [1, 5, 6, 7, 8]
+    planes = raw.aligned().packed()
+    assert planes.std((1, 2)).max() < 1e-6
+    np.testing.assert_allclose(planes[0], 1000 / 4095, rtol=1e-6)
+    np.testing.assert_allclose(planes[greens], 2000 / 4095, rtol=1e-6)
+    np.testing.assert_allclose(planes[2], 3000 / 4095, rtol=1e-6)

@@ -58,6 +58,8 @@ def test_the_resolved_config_is_a_recipe(tmp_path, tiny_recipe):
         ("objective.losses={l2l: 1}", "unknown loss 'l2l'"),
         ("eval.metrics=[pnsr]", "unknown metric protocol 'pnsr'; did you mean 'psnr'"),
         ("schedule.kind=multistep", "needs 'milestones'"),
+        ("schedule.kind=cosine_cycles", "needs 'periods'"),
+        ("schedule={kind: cosine_cycles, periods: [1, 2], min_lrs: [0]}", "as many 'min_lrs'"),
         ("optimizer", "expected key.path=value"),
         ("train.epochs.x=1", "'epochs' is a value, not a section"),
     ],

@@ -11,7 +11,9 @@ from paddle_restore.data.batches import Order, batches
 from paddle_restore.engine.config import ScheduleOptions, load_config
 from paddle_restore.engine.optim import learning_rate
 from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
+from paddle_restore.models import Latent
 
 
 class Samples:
@@ -102,3 +104,55 @@ def test_warm_up_and_cosine_are_the_reproductions(shared, name, epochs):
     options = ScheduleOptions(kind="cosine", warmup=3, min_lr=1e-6)
     ours = [learning_rate(options, 2e-4, epoch, epochs) for epoch in range(epochs)]
     np.testing.assert_allclose(ours, golden, rtol=1e-6)
+
+
+def test_the_authors_two_cosine_cycles():
+    """By values: the first cycle rises from 2e-4 to 3e-4, the second falls from 2e-4 to 1e-6."""
+    options = ScheduleOptions(
+        kind="cosine_cycles", by="iteration", periods=[92000, 208000], weights=[1, 1], min_lrs=[3e-4, 1e-6]
+    )
+    expected = {
+        0: 2e-4,
+        23000: 2.1464466094e-4,  # 2e-4 + 1e-4 * (1 - cos(pi/4)) / 2
+        46000: 2.5e-4,
+        92000: 3e-4,  # the cycle's end still belongs to it
+        92001: 2e-4,
+        92000 + 104000: 1.005e-4,
+        299999: 1e-6,
+        300000: 1e-6,
+        400000: 1e-6,
+    }
+    rates = {i: learning_rate(options, 2e-4, i, 300000) for i in expected}
+    assert rates == pytest.approx(expected, rel=1e-8)
+    rising = [learning_rate(options, 2e-4, i, 300000) for i in range(0, 92001, 4000)]
+    assert rising == sorted(rising)
+
+
+def test_a_cycles_weight_scales_its_height():
+    options = ScheduleOptions(kind="cosine_cycles", periods=[2, 2], weights=[1, 0.5], min_lrs=[0, 0.2])
+    rates = [learning_rate(options, 1, i, 4) for i in range(5)]
+    assert rates == pytest.approx([1, 0.5, 0, 0.2 + 0.5 * 0.4, 0.2])
+
+
+def test_the_linear_scaling_rule(tiny_recipe):
+    """InvDN's four cards: 8e-4 and 150,000 iterations in place of 2e-4 and 600,000."""
+    overrides = (
+        "train={iterations: 600000, batch_size: 14, reference_batch: 14}",
+        "optimizer.lr=2e-4",
+        "schedule={kind: multistep, by: iteration, milestones: [100000, 500000], gamma: 0.5}",
+    )
+    config = load_config(tiny_recipe, overrides)
+    assert scale_to_batch(config, world=1) == (config, "")
+    scaled, said = scale_to_batch(config, world=4)
+    assert scaled.optimizer.lr == pytest.approx(8e-4)
+    assert scaled.train.iterations == 150000
+    assert scaled.schedule.milestones == (25000, 125000)
+    assert said == "total batch 56 for 14: lr 0.0002 -> 0.0008, iterations 600000 -> 150000"
+
+
+def test_the_noise_of_a_latent_comes_with_the_sample():
+    latent = Latent(channels=5, stride=2)
+    first, again = (next(iter(batches(Samples(3), Order(3, 2, 0), 0, 1, w, latent))) for w in (0, 1))
+    assert first["noise"].shape == [2, 5, 1, 1]
+    np.testing.assert_array_equal(first["noise"].numpy(), again["noise"].numpy())
+    assert len(np.unique(first["noise"].numpy())) == 10

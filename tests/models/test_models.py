@@ -13,6 +13,9 @@ from paddle_restore.models.spec import INPUT_CHANNELS
 
 # Narrow versions of the wide networks: the layers and their reach stay, the seconds go.
 SMALL = {
+    "mirnet": dict(width=32, n_rrg=1, n_msrb=2),
+    "mirnet_v2": dict(width=16, groups=(4,)),
+    "mirnet_v2_small": dict(width=32, groups=(2,)),
     "sid_unet": dict(width=4),
     "sid_unet_xtrans": dict(width=4),
 }

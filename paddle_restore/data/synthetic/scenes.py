@@ -19,7 +19,9 @@ from paddle_restore.errors import UserError
 
 LONG_SECONDS = 10.0
 SHORT_SECONDS = ("0.1", "0.04", "0.033")  # ratios x100, x250 and x300, as in SID's Sony set
+MAX_RATIO = 300  # SID's names round 1/30 s to 0.033
 ISO = 1600
+PAIR_ISOS = (12800, 25600, 51200)  # noise of about 22-32 dB, as in SIDD
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,17 @@ SCENES = (
 )
 
 SOURCES = """\
-Made by tools/prepare_demo.py from photographs that scikit-image carries; the documentation of
-skimage.data tells the origin and terms of each:
-  astronaut, hubble_deep_field (NASA), rocket (SpaceX), coffee (Rachel Michetti), chelsea (Stefan van
-  der Walt), retina (Mikael Haggstrom), immunohistochemistry (CMMI), colorwheel, stereo_motorcycle
-  (Middlebury stereo benchmark 2014, Scharstein et al.)
+Made by tools/prepare_demo.py from pictures that scikit-image carries. Their terms, as the documentation
+of skimage.data states them:
+  astronaut             NASA; no known copyright restrictions, released into the public domain
+  chelsea               Stefan van der Walt; CC0
+  coffee                Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0
+  hubble_deep_field     NASA, HubbleSite; may be freely used in the public domain
+  immunohistochemistry  Center for Microscopy and Molecular Imaging; no known copyright restrictions
+  retina                Mikael Haggstrom, Medical gallery (2014); CC0 1.0
+  rocket                SpaceX; released into the public domain
+  stereo_motorcycle     Middlebury 2014 stereo benchmark (Scharstein et al., GCPR 2014); terms not stated
+  colorwheel            drawn, not photographed; terms not stated
 The raw files are synthetic: a camera's pipeline inverted (Brooks et al., CVPR 2019), then sensor noise.
 """
 
@@ -108,7 +116,7 @@ def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
         write_dng(root / long, _clean(camera, light), exposure_time=LONG_SECONDS, **common)
         for seconds in SHORT_SECONDS:
             short = f"Sony/short/{scene.id}_00_{seconds}s.ARW"
-            values = camera.expose(light, ISO, rng, ratio=LONG_SECONDS / float(seconds))
+            values = camera.expose(light, ISO, rng, min(LONG_SECONDS / float(seconds), MAX_RATIO))
             write_dng(root / short, values, exposure_time=float(seconds), **common)
             lists[scene.split].append(f"./{short} ./{long} ISO{ISO} F8")
         height, width = light.shape
@@ -128,10 +136,12 @@ def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
 def write_srgb_pairs(root: Path, camera: Camera, seed: int, size: int = 256) -> Iterator[list]:
     """Write noisy and clean sRGB patches under `root`/{train,val}/{input,groundtruth}; yield table rows.
 
-    The noise is a sensor's, before demosaicing and tone curve: correlated between pixels and
-    channels and dependent on the level, as in SIDD.
+    The noise is a sensor's, before demosaicing and tone curve: correlated between neighbours and
+    weaker in the light, as in SIDD. The photographs of SID's test scenes are the validation set.
     """
     for number, scene in enumerate(SCENES):
+        if scene.split == "val":  # nearly black: says little of noise in pictures
+            continue
         rng = np.random.default_rng([seed, 1000 + number])
         split = "train" if scene.split == "train" else "val"
         white_balance = _light(camera, rng)
@@ -143,24 +153,29 @@ def write_srgb_pairs(root: Path, camera: Camera, seed: int, size: int = 256) -> 
             "white_balance": white_balance,
             "color_matrix": camera.color_matrix,
         }
-        iso = int(rng.choice([6400, 12800, 25600]))
-        noisy = _develop(dng_bytes(camera.expose(light, iso, rng), **fields))
         clean = _develop(dng_bytes(_clean(camera, light), **fields))
-        rows, columns = (max(1, side // size) for side in light.shape)
-        for place in range(rows * columns):
-            top, left = (place // columns) * size, (place % columns) * size
+        noisy = [_develop(dng_bytes(camera.expose(light, iso, rng), **fields)) for iso in PAIR_ISOS]
+        places = [
+            (top, left) for top in _starts(light.shape[0], size) for left in _starts(light.shape[1], size)
+        ]
+        for place, (top, left) in enumerate(places):
             part = np.s_[top : top + size, left : left + size]
             name = f"{scene.id}_{place}.png"
-            write_image(root / split / "input" / name, noisy[part])
+            write_image(root / split / "input" / name, noisy[(number + place) % len(noisy)][part])
             write_image(root / split / "groundtruth" / name, clean[part])
         yield [
             scene.id,
             split,
             scene.photo,
-            f"{rows * columns} of {size}x{size}",
+            f"{len(places)} of {size}x{size}",
             scene.pattern,
-            f"ISO {iso}",
+            "ISO " + ", ".join(map(str, PAIR_ISOS)),
         ]
+
+
+def _starts(side: int, size: int) -> list[int]:
+    """Evenly spread patches over a side; neighbours share less than half of their pixels."""
+    return np.linspace(0, side - size, round(side / size)).astype(int).tolist()
 
 
 def _light(camera: Camera, rng: np.random.Generator) -> tuple[float, ...]:

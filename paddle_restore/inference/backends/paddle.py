@@ -19,7 +19,10 @@ _BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activa
 
 
 class PaddleNetwork:
-    """An exported folder as a function of NumPy arrays: (N, C, H, W) -> (N, 3, s*H, s*W)."""
+    """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W).
+
+    Noise is ignored by a graph that draws its own.
+    """
 
     def __init__(self, folder: str | Path, device: str = "cpu", threads: int | None = None):
         package = read_package(folder)
@@ -42,10 +45,11 @@ class PaddleNetwork:
             raise UserError(
                 f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
             ) from None
-        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._inputs = [self._predictor.get_input_handle(name) for name in package.graph.inputs]
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        self._input.copy_from_cpu(np.ascontiguousarray(batch, np.float32))
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        for handle, array in zip(self._inputs, inputs):
+            handle.copy_from_cpu(np.ascontiguousarray(array, np.float32))
         self._predictor.run()
         return self._output.copy_to_cpu()

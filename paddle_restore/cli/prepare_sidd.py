@@ -1,0 +1,129 @@
+"""Prepare the SIDD data set: patches to train on, blocks to evaluate on, a check, low-resolution targets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+from paddle_restore.cli.main import fail
+from paddle_restore.data import sidd
+from paddle_restore.data.files import atomic_path, make_folder
+from paddle_restore.data.pairs import match_pairs, pair_folders
+from paddle_restore.errors import UserError
+
+SETTINGS = "patches.json"
+LQ_SETTINGS = "lq.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="what", required=True)
+
+    patches = commands.add_parser("patches", help="random patches of every pair of SIDD_Medium_Srgb/Data")
+    patches.add_argument("--src", type=Path, required=True, metavar="DIR", help="SIDD_Medium_Srgb/Data")
+    patches.add_argument("--dst", type=Path, required=True, metavar="DIR", help="gets input/, groundtruth/")
+    patches.add_argument("--size", type=_positive, default=256, help="side of a patch")
+    patches.add_argument("--num", type=_positive, default=300, help="patches of each picture")
+    patches.add_argument("--seed", type=int, default=0)
+
+    valid = commands.add_parser("valid", help="the .mat files of blocks -> PNG pairs, or results -> .mat")
+    valid.add_argument("--src", type=Path, metavar="DIR", help="holds Validation{Noisy,Gt}BlocksSrgb.mat")
+    valid.add_argument("--results", type=Path, metavar="DIR", help="restored blocks, NNNN-NNNN.png")
+    valid.add_argument(
+        "--dst", type=Path, required=True, help="folder for the pairs, or with --results the .mat file"
+    )
+
+    check = commands.add_parser("check", help="decode every pair of a folder and compare the sizes")
+    check.add_argument("--src", type=Path, required=True, metavar="DIR", help="pairs, or SIDD's own Data")
+
+    lq = commands.add_parser("lq", help="write the clean pictures of a folder of pairs, shrunk, to LQ/")
+    lq.add_argument("--src", type=Path, required=True, metavar="DIR", help="folder of pairs")
+    lq.add_argument("--scale", type=_positive, default=4, help="how many times smaller")
+
+    for command in (patches, valid, check, lq):
+        command.add_argument("--workers", type=_positive, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"patches": _patches, "valid": _valid, "check": _check, "lq": _lq}[args.what](args)
+
+
+def _patches(args: argparse.Namespace) -> int:
+    pairs = sidd.source_pairs(args.src)
+    settings = {"size": args.size, "num": args.num, "seed": args.seed}
+    _keep_settings(args.dst / SETTINGS, settings)
+    cut = partial(sidd.cut_patches, folder=args.dst, size=args.size, count=args.num, seed=args.seed)
+    failed = sidd.in_parallel(cut, pairs, args.workers, "patches")
+    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pairs cut to {args.dst}")
+
+
+def _valid(args: argparse.Namespace) -> int:
+    if (args.src is None) == (args.results is None):
+        raise UserError("valid: give either --src (.mat files -> pairs) or --results (pictures -> .mat)")
+    if args.results is not None:
+        shape = sidd.write_submission(args.results, args.dst)
+        print(f"{sidd.RESULT_BLOCKS} {shape} written to {args.dst}")
+        return 0
+    parts = ((sidd.NOISY_BLOCKS, sidd.NOISY), (sidd.CLEAN_BLOCKS, sidd.CLEAN))
+    # Both are read before anything is written.
+    read = [(sidd.read_blocks(args.src / f"{name}.mat", name), part) for name, part in parts]
+    if read[0][0].shape != read[1][0].shape:
+        raise UserError(f"{args.src}: the blocks are {read[0][0].shape} noisy and {read[1][0].shape} clean")
+    for blocks, part in read:
+        places = [(i, j) for i in range(blocks.shape[0]) for j in range(blocks.shape[1])]
+        write = partial(sidd.write_block, blocks, make_folder(args.dst / part))
+        failed = sidd.in_parallel(write, places, args.workers, part)
+        if failed:
+            return _result(failed, "")
+    print(f"{len(places)} pairs in {args.dst}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    pairs = sidd.readable_pairs(args.src)
+    failed = sidd.in_parallel(sidd.check_pair, pairs, args.workers, "check")
+    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pairs are good")
+
+
+def _lq(args: argparse.Namespace) -> int:
+    if args.scale < 2:
+        raise UserError("lq: --scale must be 2 or more")
+    pairs = match_pairs(args.src)
+    _keep_settings(pair_folders(args.src)[0].parent / LQ_SETTINGS, {"scale": args.scale})
+    write = partial(sidd.write_low_resolution, scale=args.scale)
+    failed = sidd.in_parallel(write, [pair.clean for pair in pairs], args.workers, "lq")
+    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pictures shrunk to {args.src / 'LQ'}")
+
+
+def _keep_settings(path: Path, settings: dict[str, int]) -> None:
+    """Note how a folder is made, so that going on with other settings is refused."""
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if found != settings:
+            raise UserError(
+                f"{path.parent}: was begun with other settings ({path.name}: {found}); "
+                "give those, or delete what is there"
+            )
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _result(failed: list, text: str) -> int:
+    for _, mistake in failed:
+        fail(UserError(mistake))
+    if text:
+        print(text)
+    return 1 if failed else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value

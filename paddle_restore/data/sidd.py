@@ -1,0 +1,201 @@
+"""The SIDD data set: from the authors' files to folders of pairs, and from results to a submission.
+
+Abdelhamed, Lin, Brown, "A High-Quality Denoising Dataset for Smartphone Cameras", CVPR 2018.
+SIDD_Medium_Srgb/Data holds a folder a scene, `0001_001_S6_.../0001_NOISY_SRGB_010.PNG` and
+`0001_GT_SRGB_010.PNG`; the validation set is two .mat files of 40 pictures with 32 blocks each.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from paddle_restore.data.files import atomic_path, list_files
+from paddle_restore.data.image import is_picture, read_image, write_image
+from paddle_restore.data.pairs import LOW_RESOLUTION, SPELLINGS, listed, match_pairs, shrink
+from paddle_restore.errors import UserError
+
+NOISY, CLEAN = SPELLINGS[0]
+NOISY_BLOCKS, CLEAN_BLOCKS = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
+RESULT_BLOCKS = "DenoisedBlocksSrgb"  # the variable that the benchmark's submission holds
+
+_SOURCE = re.compile(r"^(?P<id>.+)_NOISY_SRGB_(?P<number>\d+)$", re.IGNORECASE)
+_BLOCK = re.compile(r"^(\d{4})-(\d{4})$")
+Item = TypeVar("Item")
+
+
+def in_parallel(
+    work: Callable[[Item], Any], items: Iterable[Item], workers: int, what: str
+) -> list[tuple[Item, str]]:
+    """Do the work on every item in threads, with a progress bar; return (item, mistake) of those that failed.
+
+    Threads, because decoding, encoding and compressing happen outside Python's lock.
+    """
+    items, failed = list(items), []
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(work, item): item for item in items}
+        try:
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc=what, unit="file"):
+                error = job.exception()
+                if isinstance(error, UserError):
+                    failed.append((jobs[job], str(error)))
+                elif error is not None:
+                    raise error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sorted(failed, key=lambda pair: items.index(pair[0]))
+
+
+def source_pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the (noisy, clean) pictures of SIDD's Data folder. Raises UserError for missing ones."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give SIDD_Medium_Srgb/Data")
+    files = {path.stem.upper(): path for path in sorted(folder.rglob("*")) if is_picture(path)}
+    noisy = [path for path in files.values() if _SOURCE.match(path.stem)]
+    if not noisy:
+        raise UserError(f"{folder}: holds no *_NOISY_SRGB_*.PNG; give SIDD_Medium_Srgb/Data")
+    pairs, missing = [], []
+    for path in noisy:
+        partner = files.get(path.stem.upper().replace("_NOISY_", "_GT_"))
+        if partner is None:
+            missing.append(str(path))
+        else:
+            pairs.append((path, partner))
+    if missing:
+        raise UserError(f"{folder}: {len(missing)} noisy pictures have no GT: {listed(missing)}")
+    return pairs
+
+
+def cut_patches(pair: tuple[Path, Path], folder: Path, size: int, count: int, seed: int) -> None:
+    """Write `count` random windows of a pair to folder/input and folder/groundtruth.
+
+    The windows follow from the seed and the file's name, whatever else is cut before or beside
+    it. Patches that are there already stay. Raises UserError for unreadable or too small files.
+    """
+    match = _SOURCE.match(pair[0].stem)
+    stem = f"{match['id']}_{match['number']}" if match else pair[0].stem
+    names = [f"{stem}_{number:03d}.png" for number in range(1, count + 1)]
+    todo = [
+        index
+        for index, name in enumerate(names)
+        if not all((folder / part / name).is_file() for part in (NOISY, CLEAN))
+    ]
+    if not todo:
+        return
+    noisy, clean = read_image(pair[0]), read_image(pair[1])
+    if noisy.shape != clean.shape:
+        raise UserError(f"{pair[0]} and {pair[1]} differ in size")
+    height, width = noisy.shape[:2]
+    if min(height, width) < size:
+        raise UserError(f"{pair[0]}: {width}x{height} pixels are smaller than the patch of {size}")
+    rng = np.random.default_rng([seed, zlib.crc32(stem.encode())])
+    tops = rng.integers(height - size + 1, size=count)
+    lefts = rng.integers(width - size + 1, size=count)
+    for index in todo:
+        window = np.s_[tops[index] : tops[index] + size, lefts[index] : lefts[index] + size]
+        write_image(folder / CLEAN / names[index], clean[window])
+        write_image(folder / NOISY / names[index], noisy[window])
+
+
+def read_blocks(path: Path, variable: str) -> np.ndarray:
+    """Return a validation file's blocks, (pictures, blocks, H, W, 3) uint8.
+
+    Raises UserError for files that are missing, broken, HDF5 (v7.3), or hold something else.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if head.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in head:
+        raise UserError(
+            f"{path}: is an HDF5 file (MATLAB v7.3), and SIDD's own are v5; "
+            "save it anew in MATLAB: save(name, '-struct', 'data', '-v7')"
+        )
+    io = _scipy_io()
+    try:
+        blocks = io.loadmat(str(path), variable_names=[variable]).get(variable)
+    except Exception as error:  # scipy raises whatever its parser stumbles over
+        raise UserError(f"{path}: is not a whole .mat file ({error})") from None
+    if blocks is None:
+        names = ", ".join(name for name, _, _ in io.whosmat(str(path))) or "nothing"
+        raise UserError(f"{path}: holds no {variable}, but {names}")
+    if blocks.ndim != 5 or blocks.shape[4] != 3 or blocks.dtype != np.uint8:
+        raise UserError(
+            f"{path}: {variable} is {blocks.dtype} {blocks.shape}, not uint8 (pictures, blocks, H, W, 3)"
+        )
+    return blocks
+
+
+def write_block(blocks: np.ndarray, folder: Path, place: tuple[int, int]) -> None:
+    """Write one block as folder/NNNN-NNNN.png, unless it is there."""
+    path = folder / "{:04d}-{:04d}.png".format(*place)
+    if not path.is_file():
+        write_image(path, np.ascontiguousarray(blocks[place]))
+
+
+def write_submission(results: Path, path: Path) -> tuple[int, ...]:
+    """Collect a folder of restored blocks, NNNN-NNNN.png, in a .mat file; return the array's shape.
+
+    Raises UserError that lists the blocks that the grid lacks.
+    """
+    files = {}
+    for file in list_files(results, is_picture, "pictures"):
+        match = _BLOCK.match(file.stem.removesuffix("_out"))  # eval.py --save_images adds that
+        if match:
+            files[int(match[1]), int(match[2])] = file
+    if not files:
+        raise UserError(f"{results}: holds no pictures with names such as 0000-0000.png")
+    rows, columns = (max(place[axis] for place in files) + 1 for axis in (0, 1))
+    missing = [f"{i:04d}-{j:04d}" for i in range(rows) for j in range(columns) if (i, j) not in files]
+    if missing:
+        raise UserError(f"{results}: lacks {len(missing)} of {rows}x{columns} blocks: {listed(missing)}")
+    first = read_image(files[0, 0])
+    blocks = np.empty((rows, columns, *first.shape), np.uint8)
+    for place, file in files.items():
+        block = read_image(file)
+        if block.shape != first.shape or block.dtype != np.uint8:
+            raise UserError(
+                f"{file}: is not 8-bit of {first.shape[1]}x{first.shape[0]} pixels, as the others"
+            )
+        blocks[place] = block
+    with atomic_path(path) as temporary:
+        _scipy_io().savemat(str(temporary), {RESULT_BLOCKS: blocks}, do_compression=True, appendmat=False)
+    return blocks.shape
+
+
+def write_low_resolution(clean: Path, scale: int) -> None:
+    """Write a picture of groundtruth/ or GT/, shrunk, to LQ/ beside that folder, unless it is there."""
+    path = clean.parent.parent / LOW_RESOLUTION / f"{clean.stem}.png"
+    if not path.is_file():
+        write_image(path, shrink(read_image(clean), scale))
+
+
+def readable_pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the pairs of a folder of either layout: input and groundtruth, or SIDD's own Data."""
+    if any((folder / noisy).is_dir() for noisy, _ in SPELLINGS):
+        return [(pair.noisy, pair.clean) for pair in match_pairs(folder)]
+    return source_pairs(folder)
+
+
+def check_pair(pair: tuple[Path, Path]) -> None:
+    """Decode both pictures. Raises UserError if one is broken or they differ in size."""
+    noisy, clean = read_image(pair[0]), read_image(pair[1])
+    if noisy.shape != clean.shape:
+        raise UserError(f"{pair[0]} and {pair[1]} differ in size")
+
+
+def _scipy_io() -> Any:
+    try:
+        import scipy.io
+    except ImportError:
+        raise UserError(".mat files need SciPy: pip install 'paddle_restore[sidd]'") from None
+    return scipy.io

@@ -1,0 +1,36 @@
+"""The linear scaling rule: another total batch, the same number of samples seen.
+
+Goyal et al., "Accurate, Large Minibatch SGD", 2017; as InvDN's Paddle reproduction states it: batch x
+iterations stays constant, and the learning rate is proportional to the total batch.
+"""
+
+from __future__ import annotations
+
+from paddle_restore.engine.config import Config
+
+
+def scale_to_batch(config: Config, world: int) -> tuple[Config, str]:
+    """Fit learning rate and iterations to the total batch, if `train.reference_batch` asks for it.
+
+    Returns the recipe to train by, and a line that says what was changed ("" for nothing).
+    """
+    train, schedule = config.train, config.schedule
+    total = train.batch_size * world
+    if train.reference_batch in (None, total):
+        return config, ""
+    factor = total / train.reference_batch
+    optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * factor})
+    said = [f"lr {config.optimizer.lr:g} -> {optimizer.lr:g}"]
+    if train.iterations:
+        iterations = round(train.iterations / factor)
+        said.append(f"iterations {train.iterations} -> {iterations}")
+        train = train.model_copy(update={"iterations": iterations})
+        if schedule.by == "iteration":
+            changes = {
+                "milestones": tuple(round(milestone / factor) for milestone in schedule.milestones),
+                "warmup": round(schedule.warmup / factor),
+                "step": schedule.step and max(1, round(schedule.step / factor)),
+            }
+            schedule = schedule.model_copy(update=changes)
+    scaled = config.model_copy(update={"train": train, "optimizer": optimizer, "schedule": schedule})
+    return scaled, f"total batch {total} for {config.train.reference_batch}: {', '.join(said)}"

@@ -1,0 +1,214 @@
+"""MIRNet (v1).
+
+Paper: Zamir et al., "Learning Enriched Features for Real Image Restoration and Enhancement",
+ECCV 2020. Authors' repository: https://github.com/swz30/MIRNet (Academic Public License,
+non-commercial).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.registry import register
+
+STREAMS = 3
+
+
+class SpatialAttention(nn.Layer):
+    """Weigh every pixel by what its channels' maximum and mean say around it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = conv2d(2, 1, 5)
+
+    def forward(self, x):
+        summary = paddle.concat([x.max(axis=1, keepdim=True), x.mean(axis=1, keepdim=True)], axis=1)
+        return x * F.sigmoid(self.conv(summary))  # (N, C, H, W) * (N, 1, H, W)
+
+
+class ChannelAttention(nn.Layer):
+    """Weigh every channel by what all channels' means say."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = conv2d(channels, channels // 8, 1)
+        self.conv2 = conv2d(channels // 8, channels, 1)
+
+    def forward(self, x):
+        pooled = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
+        return x * F.sigmoid(self.conv2(pooled))  # (N, C, H, W) * (N, C, 1, 1)
+
+
+class DualAttentionUnit(nn.Layer):
+    def __init__(self, channels: int, activation: nn.PReLU):
+        super().__init__()
+        self.conv1 = conv2d(channels, channels, 3)
+        self.activation = activation
+        self.conv2 = conv2d(channels, channels, 3)
+        self.spatial = SpatialAttention()
+        self.channel = ChannelAttention(channels)
+        self.join = conv2d(2 * channels, channels, 1)
+
+    def forward(self, x):
+        residual = self.conv2(self.activation(self.conv1(x)))
+        attended = paddle.concat([self.spatial(residual), self.channel(residual)], axis=1)
+        return self.join(attended) + x
+
+
+class BlurDown(nn.Layer):
+    """Half the size without aliasing: [1, 2, 1] x [1, 2, 1] / 16 at stride 2, border reflected.
+
+    Two 2x2 averages, the second at stride 2, are that filter; its padding, which does not count,
+    is the reflection.
+    """
+
+    def forward(self, x):
+        return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2, stride=2, padding=1, exclusive=True)
+
+
+class Down(nn.Layer):
+    """(N, C, H, W) -> (N, 2C, H/2, W/2)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.main = nn.Sequential(
+            conv2d(channels, channels, 1),
+            nn.PReLU(),
+            conv2d(channels, channels, 3),
+            nn.PReLU(),
+            BlurDown(),
+            conv2d(channels, 2 * channels, 1),
+        )
+        self.side = nn.Sequential(BlurDown(), conv2d(channels, 2 * channels, 1))
+
+    def forward(self, x):
+        return self.main(x) + self.side(x)
+
+
+class DoublingConv(nn.Layer):
+    """A 3x3 transposed convolution at stride 2: (N, C, H, W) -> (N, C, 2H, 2W).
+
+    It crops the first row and column by hand: with `output_padding`, PaddlePaddle 3.3 takes
+    dynamic H and W for 0 on export.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        bound = (9 * channels) ** -0.5
+        init = nn.initializer.Uniform(-bound, bound)
+        self.conv = nn.Conv2DTranspose(channels, channels, 3, 2, weight_attr=init, bias_attr=False)
+
+    def forward(self, x):
+        return self.conv(x)[:, :, 1:, 1:]
+
+
+class Up(nn.Layer):
+    """(N, C, H, W) -> (N, C/2, 2H, 2W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.main = nn.Sequential(
+            conv2d(channels, channels, 1),
+            nn.PReLU(),
+            DoublingConv(channels),
+            nn.PReLU(),
+            conv2d(channels, channels // 2, 1),
+        )
+        self.side = BilinearUp(channels, channels // 2)
+
+    def forward(self, x):
+        return self.main(x) + self.side(x)
+
+
+class MultiScaleBlock(nn.Layer):
+    """Streams of c, 2c, 4c channels at full, half and quarter size, each fused with all others."""
+
+    def __init__(self, channels: int, activation: nn.PReLU):
+        super().__init__()
+        c1, c2, c4 = channels, 2 * channels, 4 * channels
+        # One unit a stream, used before and after the exchange: the authors' code shares it.
+        self.streams = nn.LayerList(DualAttentionUnit(c, activation) for c in (c1, c2, c4))
+        # Named (from, to). The steps down within the first column are those of the exchange.
+        self.resize = nn.LayerDict(
+            {
+                "0to1": Down(c1),
+                "0to2": nn.Sequential(Down(c1), Down(c2)),
+                "1to2": Down(c2),
+                "1to0": Up(c2),
+                "2to0": nn.Sequential(Up(c4), Up(c2)),
+                "2to1": Up(c4),
+            }
+        )
+        self.last_up = nn.LayerList([nn.Identity(), Up(c2), nn.Sequential(Up(c4), Up(c2))])
+        self.fuse = nn.LayerList(SelectiveKernelFusion(c, STREAMS, nn.PReLU()) for c in (c1, c2, c4))
+        self.conv = conv2d(channels, channels, 3)
+
+    def forward(self, x):
+        first = self.streams[0](x)  # (N, c, H, W)
+        second = self.streams[1](self.resize["0to1"](first))  # (N, 2c, H/2, W/2)
+        third = self.streams[2](self.resize["1to2"](second))  # (N, 4c, H/4, W/4)
+        before = [first, second, third]
+
+        after = []
+        for i in range(STREAMS):
+            arriving = [y if k == i else self.resize[f"{k}to{i}"](y) for k, y in enumerate(before)]
+            after.append(self.streams[i](self.fuse[i](arriving)))
+
+        full_size = [up(y) for up, y in zip(self.last_up, after)]
+        return self.conv(self.fuse[0](full_size)) + x
+
+
+class ResidualGroup(nn.Layer):
+    def __init__(self, channels: int, blocks: int, activation: nn.PReLU):
+        super().__init__()
+        self.blocks = nn.Sequential(*(MultiScaleBlock(channels, activation) for _ in range(blocks)))
+        self.conv = conv2d(channels, channels, 3)
+
+    def forward(self, x):
+        return self.conv(self.blocks(x)) + x
+
+
+class MIRNet(nn.Layer):
+    """Noisy sRGB, [0, 1], (N, 3, H, W) -> clean sRGB of the same size, not clipped.
+
+    H and W are multiples of 4.
+    """
+
+    def __init__(self, width: int, n_rrg: int, n_msrb: int):
+        super().__init__()
+        # All dual attention units share one slope, as in the authors' code.
+        activation = nn.PReLU()
+        self.first = conv2d(3, width, 3)
+        self.body = nn.Sequential(*(ResidualGroup(width, n_msrb, activation) for _ in range(n_rrg)))
+        self.last = conv2d(width, 3, 3)
+
+    def forward(self, x):
+        return self.last(self.body(self.first(x))) + x
+
+    def deployed(self) -> MIRNet:
+        """The same network with leaky ReLU for PReLU, which oneDNN runs in its reference kernel."""
+        network = copy.deepcopy(self)
+        for layer in network.sublayers():
+            for name, child in layer.named_children():
+                if isinstance(child, nn.PReLU):
+                    layer.add_sublayer(name, nn.LeakyReLU(child.parameters()[0].item()))
+        return network
+
+
+@register(
+    input="srgb",
+    scale=1,
+    multiple=4,
+    halo="global",  # channel attention pools over the whole picture
+    paper="Zamir et al., Learning Enriched Features for Real Image Restoration and Enhancement, ECCV 2020",
+    repository="https://github.com/swz30/MIRNet",
+    licence="Academic Public License (non-commercial)",
+)
+def mirnet(width: int = 64, n_rrg: int = 3, n_msrb: int = 2) -> MIRNet:
+    """The published network, 31,787,419 parameters, with n_rrg groups of n_msrb multi-scale blocks."""
+    return MIRNet(width, n_rrg, n_msrb)

@@ -1,0 +1,160 @@
+"""MIRNetV2.
+
+Paper: Zamir et al., "Learning Enriched Features for Fast Image Restoration and Enhancement",
+TPAMI 2022. Authors' repository: https://github.com/swz30/MIRNetv2 (Academic Public License,
+non-commercial).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.registry import register
+
+
+class ContextBlock(nn.Layer):
+    """Add to every pixel a vector made of all pixels: (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.mask = conv2d(channels, 1, 1)
+        self.conv1 = conv2d(channels, channels, 1)
+        self.conv2 = conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        mask = F.softmax(self.mask(x).flatten(2), axis=-1)  # (N, 1, H*W), sums to 1
+        context = paddle.matmul(x.flatten(2), mask, transpose_y=True).unsqueeze(-1)  # (N, C, 1, 1)
+        return x + self.conv2(F.leaky_relu(self.conv1(context), 0.2))
+
+
+class ResidualContextBlock(nn.Layer):
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.conv1 = conv2d(channels, channels, 3, groups)
+        self.conv2 = conv2d(channels, channels, 3, groups)
+        self.context = ContextBlock(channels)
+
+    def forward(self, x):
+        residual = self.conv2(F.leaky_relu(self.conv1(x), 0.2))
+        return F.leaky_relu(self.context(residual), 0.2) + x
+
+
+class Down(nn.Layer):
+    """Half the height and width."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv = conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x):
+        return self.conv(F.avg_pool2d(x, 2))
+
+
+class MultiScaleBlock(nn.Layer):
+    """Streams at full, half and quarter size, fused upwards twice by the same fusions."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        top, middle, bottom = channels, channels * 3 // 2, channels * 9 // 4
+        self.down_middle = Down(top, middle)
+        self.down_bottom = nn.Sequential(Down(top, middle), Down(middle, bottom))
+        self.streams = nn.LayerList(ResidualContextBlock(c, groups) for c in (top, middle, bottom))
+        self.up_middle = nn.LayerList(BilinearUp(bottom, middle) for _ in range(2))
+        self.up_top = nn.LayerList(BilinearUp(middle, top) for _ in range(2))
+        self.fuse_middle = SelectiveKernelFusion(middle, 2, nn.LeakyReLU(0.2))
+        self.fuse_top = SelectiveKernelFusion(top, 2, nn.LeakyReLU(0.2))
+        self.conv = conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        # (N, c, H, W), (N, 1.5c, H/2, W/2), (N, 2.25c, H/4, W/4)
+        top, middle, bottom = x, self.down_middle(x), self.down_bottom(x)
+        for up_middle, up_top in zip(self.up_middle, self.up_top):
+            top, middle, bottom = (stream(y) for stream, y in zip(self.streams, (top, middle, bottom)))
+            middle = self.fuse_middle([middle, up_middle(bottom)])
+            top = self.fuse_top([top, up_top(middle)])
+        return self.conv(top) + x
+
+
+class ResidualGroup(nn.Layer):
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.blocks = nn.Sequential(MultiScaleBlock(channels, groups), MultiScaleBlock(channels, groups))
+        self.conv = conv2d(channels, channels, 3)
+
+    def forward(self, x):
+        return self.conv(self.blocks(x)) + x
+
+
+class MIRNetV2(nn.Layer):
+    """Noisy sRGB, [0, 1], (N, 3, H, W) -> clean sRGB of the same size, not clipped.
+
+    H and W are multiples of 4. `groups` has one entry a recursive residual group: the groups of
+    its 3x3 convolutions.
+    """
+
+    def __init__(self, width: int, groups: Sequence[int]):
+        super().__init__()
+        self.first = conv2d(3, width, 3)
+        self.body = nn.Sequential(*(ResidualGroup(width, g) for g in groups))
+        self.last = conv2d(width, 3, 3)
+
+    def forward(self, x):
+        return self.last(self.body(self.first(x))) + x
+
+    def deployed(self) -> MIRNetV2:
+        """The same network without convolutions of 16 channels a group.
+
+        For those oneDNN takes a memory layout that no other layer here has, and every sum after
+        them falls to its reference kernel: 3 times the time of the whole network.
+        """
+        network = copy.deepcopy(self)
+        for block in network.sublayers():
+            if isinstance(block, ResidualContextBlock):
+                block.conv1, block.conv2 = _pair_groups(block.conv1), _pair_groups(block.conv2)
+        return network
+
+
+def _pair_groups(conv: nn.Conv2D) -> nn.Conv2D:
+    """The same convolution with half as many groups, zero where two groups do not meet.
+
+    One that has not 16 channels a group is returned as it is.
+    """
+    channels, per_group, size, _ = conv.weight.shape
+    groups = channels // per_group // 2
+    if per_group != 16 or groups == 0:
+        return conv
+    first, second = conv.weight.reshape([groups, 2, 16, 16, size, size]).unbind(1)
+    zeros = paddle.zeros_like(first)
+    rows = [paddle.concat([first, zeros], axis=2), paddle.concat([zeros, second], axis=2)]
+    paired = conv2d(channels, channels, size, groups)
+    paired.weight.set_value(paddle.concat(rows, axis=1).reshape(paired.weight.shape))
+    return paired
+
+
+_PUBLISHED = dict(
+    input="srgb",
+    scale=1,
+    multiple=4,
+    halo="global",  # the context blocks pool over the whole picture
+    paper="Zamir et al., Learning Enriched Features for Fast Image Restoration and Enhancement, TPAMI 2022",
+    repository="https://github.com/swz30/MIRNetv2",
+    licence="Academic Public License (non-commercial)",
+)
+
+
+@register(**_PUBLISHED)
+def mirnet_v2(width: int = 80, groups: Sequence[int] = (1, 2, 4, 4)) -> MIRNetV2:
+    """The authors' network; 5,858,560 parameters."""
+    return MIRNetV2(width, groups)
+
+
+@register(**_PUBLISHED)
+def mirnet_v2_small(width: int = 64, groups: Sequence[int] = (1, 2, 4)) -> MIRNetV2:
+    """The PaddlePaddle reproduction's network; 3,120,288 parameters."""
+    return MIRNetV2(width, groups)

@@ -1,0 +1,6 @@
+"""Prepare the SIDD data set: patches, validation blocks, a check, low-resolution targets."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("prepare_sidd")
