@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Optional
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -21,7 +20,7 @@ from paddle_restore.data.frames import DecodedFrames, Frames
 from paddle_restore.data.image import to_float
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
-from paddle_restore.data.transforms import flip_planes, random_flips, random_window
+from paddle_restore.data.transforms import flip_planes, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 from paddle_restore.options import Options
@@ -111,27 +110,30 @@ class ExposuresTrain:
         size = self.crop * PACK_FACTOR[self.spec.input]
         # Windows hold whole colour periods, which for X-Trans are two packed pixels.
         side = -(-size // whole.period) * whole.period
-        turned = self.options.augment == "bayer"
-        choice = tuple(rng.random(3) < self.options.flips) if turned else (False, False, False)
-        top, left, choice = _window(whole.aligned(), side, choice, rng)
-        raw = whole.aligned().crop(top, left, side, side)
+        aligned, choice = whole.aligned(), None
+        if self.options.augment == "bayer":
+            choice = rng.random(3) < self.options.flips
+            top, left, choice = _window(aligned, side, choice, rng)
+        else:
+            top, left, _ = _window(aligned, side, (False, False, False), rng)
+        raw = aligned.crop(top, left, side, side)
         if self.shorts:
             raw, ratio = self.shorts.make(raw, rng)
             ratio = _amplification(raw, ratio, self.options)
         else:
             ratio = _amplification(whole, pair.ratio, self.options)
-        packed = network_input(raw.flipped(*choice) if turned else raw, self.spec.input, ratio)
-        packed = packed[:, : self.crop, : self.crop]
+        if choice is not None:
+            raw = raw.flipped(*choice)
+        packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
+        if choice is None:
+            choice = rng.random(3) < self.options.flips
+            packed = flip_planes(packed, choice)
         frame = _aligned_target(self.frames, pair.long, whole)
-        # The integers are rearranged, and not the floats: that is most of a cached sample's time.
-        crop = np.ascontiguousarray(frame[top : top + size, left : left + size])
-        target = np.stack(cv2.split(crop))
-        if turned:
-            packed, target = np.ascontiguousarray(packed), flip_planes(target, *choice)
-        else:
-            packed, target = random_flips(rng, packed, target, odds=self.options.flips)
-        sample = {"input": packed, "target": to_float(target)}
-        return {**sample, "name": source.stem, "ratio": np.float32(ratio)}
+        view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
+        # The integers are flipped, and not the floats: this is most of a cached sample's time.
+        target = flip_planes(view, choice, scale=65535)
+        packed = np.ascontiguousarray(packed)
+        return {"input": packed, "target": target, "name": source.stem, "ratio": np.float32(ratio)}
 
 
 class ExposuresEval:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Optional
+
 import cv2
 import numpy as np
 
@@ -22,14 +25,28 @@ def random_window(
 def random_flips(rng: np.random.Generator, *arrays: np.ndarray, odds: tuple[float, float, float]) -> list:
     """Flip rows, flip columns, transpose (C, H, W) arrays alike, each with its own odds."""
     choice = rng.random(3) < odds
-    return [flip_planes(array, *choice) for array in arrays]
+    return [flip_planes(array, choice) for array in arrays]
 
 
-def flip_planes(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:
-    """`flip` of a (C, H, W) array into memory of its own order."""
-    array = np.ascontiguousarray(flip(array, rows, columns, False))
-    # Nine times as fast as NumPy's copy, which runs through memory against the grain.
-    return np.stack([cv2.transpose(plane) for plane in array]) if transpose else array
+def flip_planes(array: np.ndarray, choice: Sequence[bool], scale: Optional[float] = None) -> np.ndarray:
+    """Return a flipped copy of a (C, H, W) array; `choice` as `flip` takes it.
+
+    With `scale`, integers are divided by it: float32. Plane by plane, which costs little memory
+    beside the copy, and transposed by OpenCV, nine times as fast as through NumPy's views.
+    """
+    rows, columns, transpose = choice
+    channels, height, width = array.shape
+    size = (width, height) if transpose else (height, width)
+    out = np.empty((channels, *size), array.dtype if scale is None else np.float32)
+    for plane, flipped in zip(array, out):
+        plane = flip(plane, rows, columns, False)
+        if transpose:
+            plane = cv2.transpose(np.ascontiguousarray(plane))
+        if scale is None:
+            flipped[...] = plane
+        else:
+            np.divide(plane, np.float32(scale), out=flipped, dtype=np.float32)
+    return out
 
 
 def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:
