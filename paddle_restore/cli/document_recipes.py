@@ -42,16 +42,20 @@ def page() -> str:
     for name, field in Config.model_fields.items():
         if name in ("data", "objective"):
             kinds = {k: v.options for k, v in DATASETS.items()} if name == "data" else OBJECTIVES
-            parts += [
-                _section(f"{name}, kind {kind}", f"{name}.", options) for kind, options in kinds.items()
-            ]
+            for kind, options in kinds.items():
+                parts += _sections(f"{name}, kind {kind}", f"{name}.", options)
         elif (options := _options(field.annotation)) is not None:
-            parts.append(_section(name, f"{name}.", options))
-            for inner, inner_field in options.model_fields.items():
-                if (more := _options(inner_field.annotation)) is not None:
-                    each = "[]" if typing.get_origin(inner_field.annotation) is tuple else ""
-                    parts.append(_section(f"{name}.{inner}", f"{name}.{inner}{each}.", more))
+            parts += _sections(name, f"{name}.", options)
     return "\n".join(parts)
+
+
+def _sections(title: str, prefix: str, options: type[Options]) -> Iterator[str]:
+    """The table of a group of options, and those of the groups inside it."""
+    yield _section(title, prefix, options)
+    for name, field in options.model_fields.items():
+        if (inner := _options(field.annotation)) is not None:
+            many = "[]" if typing.get_origin(field.annotation) is tuple else ""
+            yield _section(f"{title}: {name}", f"{prefix}{name}{many}.", inner)
 
 
 def _options(annotation: object) -> type[Options] | None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "export": ("export_model", "weights -> a folder for Paddle Inference"),
     "infer": ("infer", "restore files with an exported folder"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
+    "prepare_sid": ("prepare_sid", "check a SID data set; decode its frames into a cache"),
     "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
@@ -38,6 +39,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     """
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     argv = list(sys.argv[1:] if argv is None else argv)
     if command is None:
         parser = Parser(prog="paddle-restore", description=__doc__)

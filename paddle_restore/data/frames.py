@@ -7,7 +7,8 @@ from typing import Optional, Protocol
 
 import numpy as np
 
-from paddle_restore.data.raw import RawImage, develop, read_raw
+from paddle_restore.data.mosaic import RawImage
+from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 
 
 class Frames(Protocol):
@@ -27,7 +28,9 @@ class DecodedFrames:
         self.levels = (black_level, white_level)
 
     def raw(self, path: Path) -> RawImage:
-        return read_raw(path).with_levels(*self.levels)
+        raw = read_raw(path)
+        warn_of_black_level(raw, self.levels[0])
+        return raw.with_levels(*self.levels)
 
     def target(self, path: Path) -> np.ndarray:
         return develop(path)

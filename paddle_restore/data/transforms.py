@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Optional
+
+import cv2
 import numpy as np
 
 from paddle_restore.errors import UserError
@@ -18,34 +22,37 @@ def random_window(
     return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
-def random_flips(
-    rng: np.random.Generator,
-    *arrays: np.ndarray,
-    odds: tuple[float, float, float],
-    keep_phase: bool = False,
-) -> list:
-    """Flip rows, flip columns, transpose (C, H, W) arrays alike, each with its own odds.
+def random_flips(rng: np.random.Generator, *arrays: np.ndarray, odds: tuple[float, float, float]) -> list:
+    """Flip rows, flip columns, transpose (C, H, W) arrays alike, each with its own odds."""
+    choice = rng.random(3) < odds
+    return [flip_planes(array, choice) for array in arrays]
 
-    A Bayer mosaic of even size that is flipped begins with another colour; `keep_phase` moves all
-    arrays by one pixel to undo that. The pixels missing at the end repeat those one period before.
+
+def flip_planes(array: np.ndarray, choice: Sequence[bool], scale: Optional[float] = None) -> np.ndarray:
+    """Return a flipped copy of a (C, H, W) array; `choice` as `flip` takes it.
+
+    With `scale`, integers are divided by it: float32. Plane by plane, which costs little memory
+    beside the copy, and transposed by OpenCV, nine times as fast as through NumPy's views.
     """
-    rows, columns, transpose = rng.random(3) < odds
-    flipped = []
-    for array in arrays:
-        if rows:
-            array = array[:, ::-1]
-            array = array[:, _next(array.shape[1])] if keep_phase else array
-        if columns:
-            array = array[:, :, ::-1]
-            array = array[:, :, _next(array.shape[2])] if keep_phase else array
+    rows, columns, transpose = choice
+    channels, height, width = array.shape
+    size = (width, height) if transpose else (height, width)
+    out = np.empty((channels, *size), array.dtype if scale is None else np.float32)
+    for plane, flipped in zip(array, out):
+        plane = flip(plane, rows, columns, False)
         if transpose:
-            array = array.transpose(0, 2, 1)
-        flipped.append(np.ascontiguousarray(array))
-    return flipped
+            plane = cv2.transpose(np.ascontiguousarray(plane))
+        if scale is None:
+            flipped[...] = plane
+        else:
+            np.divide(plane, np.float32(scale), out=flipped, dtype=np.float32)
+    return out
 
 
-def _next(size: int) -> np.ndarray:
-    """1, 2, ... size - 1, and size - 2 in place of `size`."""
-    indices = np.arange(1, size + 1)
-    indices[-1] -= 2
-    return indices
+def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:
+    """Return a view of an (..., H, W) array: rows reversed, columns reversed, then transposed."""
+    if rows:
+        array = array[..., ::-1, :]
+    if columns:
+        array = array[..., ::-1]
+    return array.swapaxes(-1, -2) if transpose else array

@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 
 from paddle_restore.data.image import crop_or_pad
-from paddle_restore.data.raw import RawImage, unpacked
+from paddle_restore.data.mosaic import RawImage, unpacked
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.exposures import network_input
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.data.sid import (
     Pair,
@@ -15,7 +16,6 @@ from paddle_restore.data.sid import (
     SIDOptions,
     SIDTrain,
     match_target,
-    network_input,
     read_list,
 )
 from paddle_restore.errors import UserError
@@ -161,8 +161,13 @@ def test_a_mosaic_begins_with_red_however_it_is_flipped(sid_tree, flips):
     mosaic, target = sample["input"][0], sample["target"]
     assert target.shape == (3, 32, 32)
     plain = SIDTrain(options(sid_tree, flips=(0, 0, 0)), model_spec("lamba"))
-    reds = plain.sample(2, np.random.default_rng(5))["input"][0][::2, ::2]
-    assert np.isin(mosaic[::2, ::2], reds).all()
-    # and lies where the target shows it
-    shown = np.argsort(np.argsort(target[0, ::2, ::2].ravel()))
-    assert np.corrcoef(np.argsort(np.argsort(mosaic[::2, ::2].ravel())), shown)[0, 1] > 0.75
+    unflipped = plain.sample(2, np.random.default_rng(5))
+    assert np.isin(mosaic[::2, ::2], unflipped["input"][0][::2, ::2]).mean() > 0.9
+
+    def agreement(mosaic, target):
+        ranks = [np.argsort(np.argsort(values[::2, ::2].ravel())) for values in (mosaic, target[0])]
+        return np.corrcoef(*ranks)[0, 1]
+
+    # and lies where the target shows it: as well as without a flip, whatever the noise leaves of that
+    assert agreement(mosaic, target) > agreement(unflipped["input"][0], unflipped["target"]) - 0.1
+    assert agreement(mosaic, np.roll(target, 16, 2)) < agreement(mosaic, target) - 0.1

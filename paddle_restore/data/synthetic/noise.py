@@ -12,13 +12,12 @@ Raw-Data", TIP 2008; row noise and quantisation as in Wei et al., "A Physics-bas
 Model for Extreme Low-light Raw Denoising", CVPR 2020 (whose read noise is long-tailed; here it is
 Gaussian).
 
-To calibrate a camera: photograph flat fields at one ISO. The slope of variance against mean
-(both in DN above black) is the gain; a frame with the lens cap on gives the read noise (within
-rows) and the row noise (of the row means) in DN. Two ISOs separate electrons from dn.
+To calibrate a camera: `measure` the noise at two ISOs; two ISOs tell electrons from dn (docs/data.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
@@ -108,6 +107,26 @@ def add_noise(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) 
     dn += noise.read * rng.standard_normal(shape, np.float32)
     dn += noise.row * rng.standard_normal((*shape[:-1], 1), np.float32)
     return np.rint(dn, out=dn)
+
+
+def measure(
+    flats: Sequence[tuple[np.ndarray, np.ndarray]], dark: tuple[np.ndarray, np.ndarray]
+) -> SensorNoise:
+    """Return a camera's noise at one ISO from photographs.
+
+    flats  pairs of equal exposures of an evenly lit surface, at several brightnesses; each frame is
+           one colour of the mosaic, (H, W), DN above black, without saturated pixels
+    dark   two frames with the lens cap on, whole rows of the sensor
+
+    Differences within a pair leave the lens's shading and the fixed pattern out.
+    """
+    means = [(first.mean(dtype=float) + second.mean(dtype=float)) / 2 for first, second in flats]
+    variances = [np.subtract(*pair, dtype=float).var() / 2 for pair in flats]
+    gain = float(np.polyfit(means, variances, 1)[0])
+    difference = np.subtract(*dark, dtype=float) / np.sqrt(2)
+    within = difference.var(axis=1, ddof=1).mean()
+    row = difference.mean(axis=1).var(ddof=1) - within / difference.shape[1]
+    return SensorNoise(gain, float(max(within - 1 / 12, 0) ** 0.5), float(max(row, 0) ** 0.5))
 
 
 def load_camera(path: Union[str, Path]) -> Camera:

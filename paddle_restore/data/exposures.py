@@ -1,0 +1,221 @@
+"""Samples from pairs of raw files: a short, dark exposure and a long, clean one of the same scene.
+
+What SID's lists and one's own lists have in common: crops, targets, amplification, augmentation,
+the cache, and noise made on the fly in place of short exposures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import numpy as np
+from pydantic import Field
+
+from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.cache import CachedFrames
+from paddle_restore.data.frames import DecodedFrames, Frames
+from paddle_restore.data.image import to_float
+from paddle_restore.data.mosaic import RawImage
+from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
+from paddle_restore.data.transforms import flip_planes, random_window
+from paddle_restore.errors import UserError
+from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
+from paddle_restore.options import Options
+
+Odds = Annotated[float, Field(ge=0, le=1)]
+
+
+class ExposureOptions(Options):
+    """`data:` keys of every kind that reads pairs of raw files."""
+
+    root: Path = Field(description="folder that the lists' paths start from")
+    train_list: Path = Field(description="relative to root, like eval_list")
+    eval_list: Path
+    crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
+    ratio: Literal["known", "auto"] = Field(
+        "known", description="amplification: long/short exposure, or estimated from the dark frame alone"
+    )
+    max_ratio: float = Field(300.0, gt=0, description="a known ratio is at most this")
+    amplifier_m: Literal[1, 5, 8] = Field(1, description="m of the estimated ratio, which it multiplies")
+    flips: tuple[Odds, Odds, Odds] = Field(
+        (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
+    )
+    augment: Literal["flips", "bayer"] = Field(
+        "flips", description="flip the packed planes, as the authors, or the mosaic, phase kept"
+    )
+    noise: Optional[NoiseOptions] = Field(
+        None, description="train on noise made from the long exposures, without short ones"
+    )
+    cache: Optional[Path] = Field(None, description="folder of decoded frames, filled as training goes")
+    black_level: Optional[float] = Field(None, description="in place of what the files say")
+    white_level: Optional[float] = None
+    limit: Optional[int] = Field(None, gt=0, description="use only so many scenes (training) or pairs")
+
+
+@dataclass(frozen=True)
+class RawPair:
+    """A pair as its list describes it; `short` is None where it is made from the long exposure."""
+
+    short: Optional[Path]
+    long: Path
+    ratio: float
+    group: str = ""
+    counted: bool = True
+
+    @property
+    def name(self) -> str:
+        return (self.short or self.long).stem
+
+
+def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
+    """Return what a network of input `kind` reads: packed planes or the one-channel mosaic.
+
+    float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
+    of another kind than the network's.
+    """
+    if kind == "mosaic" and raw.kind == "bayer":
+        return raw.normalised(ratio)
+    if kind != raw.kind:
+        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")
+    return raw.packed(ratio)
+
+
+class ExposuresTrain:
+    """Training samples: an epoch visits every long exposure once, with a random short one of it."""
+
+    def __init__(
+        self, options: ExposureOptions, spec: ModelSpec, pairs: Sequence[RawPair], crop: Optional[int] = None
+    ):
+        if options.augment == "bayer" and spec.input == "xtrans":
+            raise UserError(f"data.augment=bayer: {spec.id} reads X-Trans files; use augment=flips")
+        self.options, self.spec = options, spec
+        self.crop = crop or options.crop
+        self.frames = _frames(options, fill=True)
+        self.shorts = ShortExposures(options.noise) if options.noise else None
+        scenes: dict[Path, list[RawPair]] = {}
+        for pair in pairs:
+            scenes.setdefault(pair.long, []).append(pair)
+        self.scenes = list(scenes.values())[: options.limit]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
+        pairs = self.scenes[index]
+        pair = pairs[rng.integers(len(pairs))]
+        source = pair.long if self.shorts else pair.short
+        whole = self.frames.raw(source)
+        size = self.crop * PACK_FACTOR[self.spec.input]
+        # Windows hold whole colour periods, which for X-Trans are two packed pixels.
+        side = -(-size // whole.period) * whole.period
+        aligned, choice = whole.aligned(), None
+        # A reversed one-channel mosaic would begin with another colour than the network knows.
+        if self.options.augment == "bayer" or self.spec.input == "mosaic":
+            choice = rng.random(3) < self.options.flips
+            top, left, choice = _window(aligned, side, choice, rng)
+        else:
+            top, left, _ = _window(aligned, side, (False, False, False), rng)
+        raw = aligned.crop(top, left, side, side)
+        if self.shorts:
+            raw, ratio = self.shorts.make(raw, rng)
+            ratio = _amplification(raw, ratio, self.options)
+        else:
+            ratio = _amplification(whole, pair.ratio, self.options)
+        if choice is not None:
+            raw = raw.flipped(*choice)
+        packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
+        if choice is None:
+            choice = rng.random(3) < self.options.flips
+            packed = flip_planes(packed, choice)
+        frame = _aligned_target(self.frames, pair.long, whole)
+        view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
+        # The integers are flipped, and not the floats: this is most of a cached sample's time.
+        target = flip_planes(view, choice, scale=65535)
+        packed = np.ascontiguousarray(packed)
+        return {"input": packed, "target": target, "name": source.stem, "ratio": np.float32(ratio)}
+
+
+class ExposuresEval:
+    """Whole frames of the evaluation list, with the amplified input as the baseline."""
+
+    note = ""
+
+    def __init__(self, options: ExposureOptions, spec: ModelSpec, pairs: Sequence[RawPair]):
+        self.options, self.spec = options, spec
+        # What training or prepare_sid has cached is used; whole evaluation lists would take the
+        # disk of several training sets.
+        self.frames = _frames(options, fill=False)
+        self.shorts = ShortExposures(options.noise) if options.noise else None
+        self.pairs = list(pairs)[: options.limit]
+        if not any(pair.counted for pair in self.pairs):
+            raise UserError(f"{options.root / options.eval_list}: data.exclude leaves no picture to count")
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def sample(self, index: int) -> dict[str, Any]:
+        """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
+        pair = self.pairs[index]
+        whole, ratio = self.frames.raw(pair.short or pair.long), pair.ratio
+        target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
+        raw = whole.aligned()
+        if pair.short is None:
+            raw, ratio = self.shorts.make(raw, np.random.default_rng([0, index]))
+            amplified = raw.preview(ratio)
+        else:
+            amplified = to_float(_aligned_target(self.frames, pair.short, whole)).transpose(2, 0, 1)
+        ratio = _amplification(whole if pair.short else raw, ratio, self.options)
+        return {
+            "input": network_input(raw, self.spec.input, ratio),
+            "target": target,
+            # The authors' baseline: the short frame scaled to the target's mean.
+            "baseline": np.clip(amplified * (target.mean() / max(amplified.mean(), 1e-8)), 0, 1),
+            "name": pair.name,
+            "ratio": np.float32(ratio),
+            "group": pair.group,
+            "counted": pair.counted,
+        }
+
+
+def _frames(options: ExposureOptions, fill: bool) -> Frames:
+    levels = options.black_level, options.white_level
+    if options.cache:
+        return CachedFrames(options.cache, options.root, *levels, fill=fill)
+    return DecodedFrames(*levels)
+
+
+def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> float:
+    """Return what a dark frame (of made noise, its crop) is multiplied with."""
+    if options.ratio == "auto":
+        return estimate_ratio(*raw.histogram(), m=options.amplifier_m)
+    return known
+
+
+def _window(
+    raw: RawImage, side: int, choice: tuple, rng: np.random.Generator
+) -> tuple[int, int, tuple[bool, bool, bool]]:
+    """Return top and left of a random window of `side` pixels, and how it is to be flipped.
+
+    A window that will be reversed begins one pixel later (Liu et al., "Learning Raw Image Denoising
+    with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW 2019, section 3.3), so
+    that red comes first again. A frame without that one cell to spare is not reversed.
+    """
+    step, cells = raw.period, side // raw.period
+    free = [size // step for size in raw.mosaic.shape]
+    rows, columns = (reverse and size > cells for reverse, size in zip(choice, free))
+    top, left = random_window(free[0] - rows, free[1] - columns, cells, rng, str(raw.path))
+    return step * top + rows, step * left + columns, (rows, columns, choice[2])
+
+
+def _aligned_target(frames: Frames, path: Path, raw: RawImage) -> np.ndarray:
+    """The developed frame, cut as `raw.aligned()` cuts the mosaic."""
+    frame = frames.target(path)
+    if frame.shape[:2] != raw.mosaic.shape:
+        sizes = ["x".join(map(str, shape[1::-1])) for shape in (frame.shape, raw.mosaic.shape)]
+        raise UserError(f"{path}: developed to {sizes[0]} pixels, but {raw.path} has {sizes[1]}")
+    (top, left), (height, width) = raw.phase, raw.aligned().mosaic.shape
+    return frame[top : top + height, left : left + width]
