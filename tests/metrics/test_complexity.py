@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import paddle
+import numpy as np
 import paddle.nn.functional as F
 import pytest
 from paddle import nn
