@@ -35,8 +35,9 @@ setup(
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
         "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
-        "sidd": ["scipy>=1.9,<2"],  # the .mat files of SIDD's validation blocks
+        "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
         "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1", "scipy>=1.9,<2"],
     },
 )

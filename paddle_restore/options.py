@@ -14,7 +14,7 @@ from paddle_restore.errors import UserError, did_you_mean
 class Options(BaseModel):
     """Base of every group of options: unknown keys are errors that name the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -55,10 +55,10 @@ def use_device(name: Optional[str]) -> str:
 def load_model(config: Any, weights: Path) -> Any:
     """Build the recipe's network with the weights of a file."""
     from paddle_restore.models import create_model
-    from paddle_restore.weights import load_into, read_weights
+    from paddle_restore.weights import load_weights
 
     model = create_model(config.model.id, **config.model.args)
-    load_into(model, read_weights(weights), source=weights)
+    load_weights(model, weights)
     model.eval()
     return model
 
@@ -76,8 +76,8 @@ def ratio(text: str) -> Union[float, None]:
     if text == "auto":
         return None
     value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a positive number or auto")
+    if not 0.01 <= value <= 1e5:
+        raise argparse.ArgumentTypeError("must be auto or a number from 0.01 to 100000")
     return value
 
 

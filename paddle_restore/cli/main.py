@@ -23,7 +23,10 @@ COMMANDS = {
     "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),
     "compare": ("compare", "put pictures side by side"),
     "document_recipes": ("document_recipes", "write docs/recipes.md"),
+    "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
+    "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
+    "align": ("align", "prove that the networks give the authors' numbers"),
 }
 ALIASES = {"export_model": "export"}
 
@@ -39,7 +42,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     argv = list(sys.argv[1:] if argv is None else argv)
     if command is None:
-        parser = argparse.ArgumentParser(prog="paddle-restore", description=__doc__)
+        parser = Parser(prog="paddle-restore", description=__doc__)
         parser.add_argument(
             "command", choices=list(COMMANDS), help="; ".join(f"{k}: {v[1]}" for k, v in COMMANDS.items())
         )
@@ -47,9 +50,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         argv = argv[1:]
     command = ALIASES.get(command, command)
     module = import_module(f"paddle_restore.cli.{COMMANDS[command][0]}")
-    parser = argparse.ArgumentParser(
-        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -60,9 +61,17 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
             raise
         code = fail(error)
     except KeyboardInterrupt:
+        print("interrupted" + ("; go on with --resume auto" if command == "train" else ""), file=sys.stderr)
         code = 130
     sys.stdout.flush()
     sys.exit(code)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong option as every other mistake: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(fail(UserError(f"{message} (--help shows the options)")))
 
 
 def fail(error: UserError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +14,7 @@ from paddle_restore.cli.common import ratio
 from paddle_restore.cli.main import fail
 from paddle_restore.data.files import list_files, make_folder
 from paddle_restore.data.image import is_picture, write_image
+from paddle_restore.data.pairs import listed
 from paddle_restore.data.raw import is_raw
 from paddle_restore.data.sid import match_target
 from paddle_restore.errors import UserError
@@ -66,11 +68,18 @@ def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Option
         else None
     )
     make_folder(args.output)
+    _say_what_is_skipped(args.input, files, restorer)
+    names = _output_names(files, args)
+    if restorer.spec.raw and restorer.preprocess.ratio == "known" and not (args.ratio or targets):
+        print(
+            f"note: {restorer.spec.id} was trained on the ratio of the exposure times; "
+            "the estimate from the file alone may be far from it, --ratio N sets it"
+        )
     scores: list[dict[str, float]] = []
     failed = 0
     for path in files:
         try:
-            scores.append(_restore_file(restorer, path, targets, args, recorder))
+            scores.append(_restore_file(restorer, path, names[path], targets, args, recorder))
         except UserError as error:
             if args.input.is_file():
                 raise
@@ -82,10 +91,40 @@ def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Option
     return 1 if failed else 0
 
 
+def _say_what_is_skipped(given: Path, files: list[Path], restorer: Restorer) -> None:
+    """A folder may hold pictures beside raw files, or the reverse; nobody shall wonder where they went."""
+    if given.is_dir():
+        other = is_picture if restorer.spec.raw else is_raw
+        skipped = sorted(path.name for path in given.iterdir() if path not in files and other(path))
+        if skipped:
+            kind = "raw files" if restorer.spec.raw else "pictures"
+            print(f"note: {restorer.spec.id} reads {kind}; skipped {listed(skipped)}")
+
+
+def _output_names(files: list[Path], args: argparse.Namespace) -> dict[Path, Path]:
+    """Where each file's picture goes; files that differ in their suffix alone keep it in the name."""
+    names: dict[Path, Path] = {}
+    for path in files:
+        suffix = f".{args.format}" if args.format else path.suffix if is_picture(path) else ".png"
+        names[path] = args.output / f"{path.stem}{suffix}"
+    taken = Counter(names.values())
+    for path, name in names.items():
+        if taken[name] > 1:
+            names[path] = name.with_name(f"{path.name}{name.suffix}")
+    return names
+
+
 def _restore_file(
-    restorer: Restorer, path: Path, targets: Any, args: argparse.Namespace, recorder: Optional[Recorder]
+    restorer: Restorer,
+    path: Path,
+    written: Path,
+    targets: Any,
+    args: argparse.Namespace,
+    recorder: Optional[Recorder],
 ) -> dict[str, float]:
-    target = match_target(path, targets) if targets else None
+    if written.resolve() == path.resolve():
+        raise UserError(f"{written}: is the input itself; choose another --output")
+    target = _target(path, targets, args)
     amplification = args.ratio
     if amplification is None and target is not None:
         amplification = restorer.known_ratio(path, target)
@@ -96,11 +135,6 @@ def _restore_file(
         output = restorer.run(frame)
     with times.step("postprocess"):
         restored = restorer.finish(frame, output)
-    suffix = f".{args.format}" if args.format else path.suffix if is_picture(path) else ".png"
-    written = args.output / f"{path.stem}{suffix}"
-    if written.resolve() == path.resolve():
-        raise UserError(f"{written}: is the input itself; choose another --output")
-    write_image(written, restored.form.shape(restored.picture, args.depth))
     scores: dict[str, float] = {}
     if target is not None:
         reference = restorer.target(target)
@@ -108,9 +142,20 @@ def _restore_file(
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (reference.shape, restored.picture.shape)]
             raise UserError(f"{target}: has {sizes[0]} pixels, but {path} gives {sizes[1]}")
         scores = evaluate(restored.picture, reference, METRICS)
+    write_image(written, restored.form.shape(restored.picture, args.depth))
     shown = {"ratio": restored.ratio, **scores} if restored.ratio else scores
     print(f"{_format(path, shown)} -> {written}", flush=True)
     return scores
+
+
+def _target(path: Path, targets: Any, args: argparse.Namespace) -> Optional[Path]:
+    if not targets:
+        return None
+    if args.target.is_dir():
+        return match_target(path, targets)
+    if args.input.is_dir():
+        raise UserError(f"{args.target}: is one file, and --input a folder; give a folder of references")
+    return targets[0]
 
 
 def _format(name: Any, values: dict[str, float]) -> str:

@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     config = load_config(args.config, (*args.override, *seed))
     use_device(args.device)
-    from paddle_restore.engine.trainer import choose_checkpoint, train
+    from paddle_restore.engine.run import choose_checkpoint
+    from paddle_restore.engine.trainer import train
 
     folder = args.output_dir or Path("output") / config.name
     resume = choose_checkpoint(folder, args.resume, args.overwrite)

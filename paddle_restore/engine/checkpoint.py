@@ -50,10 +50,14 @@ def load_checkpoint(folder: Path, model: Any, optimizer: Any, scaler: Any) -> di
     """Restore model, optimiser and loss scaler; return the state. Raises UserError if it does not fit."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: is no checkpoint to resume from ({error})") from None
+        if not (isinstance(state["iteration"], int) and (state["best"] is None or "score" in state["best"])):
+            raise ValueError("not what a run writes")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / STATE}: is no state to resume from ({error!r})") from None
     load_into(model, load_pdparams(folder / WEIGHTS), source=folder / WEIGHTS)
     states = load_pickle(folder / OPTIMIZER)
+    if not isinstance(states, dict) or not isinstance(states.get("optimizer"), dict):
+        raise UserError(f"{folder / OPTIMIZER}: holds no optimiser state; resume from another checkpoint")
     optimizer.set_state_dict(_by_name(states["optimizer"], model))
     if scaler.is_enable():
         scaler.load_state_dict(states["scaler"])

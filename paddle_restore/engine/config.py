@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import yaml
 from pydantic import Field, SerializeAsAny, model_validator
@@ -23,11 +23,14 @@ class ModelOptions(Options):
     args: dict[str, Any] = Field({}, description="keyword arguments of the network, e.g. {width: 8}")
 
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerOptions(Options):
     kind: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="L2 added to the gradient; decoupled for adamw")
     clip_norm: Optional[float] = Field(None, gt=0, description="largest global norm of the gradient")
 
@@ -65,15 +68,17 @@ class ScheduleOptions(Options):
 class StageOptions(Options):
     """A part of progressive training: its own length, batch and crop."""
 
-    epochs: Optional[int] = Field(None, gt=0, description="counted like train.epochs or train.iterations")
-    iterations: Optional[int] = Field(None, gt=0)
+    epochs: Optional[int] = Field(
+        None, gt=0, le=10**7, description="counted like train.epochs or train.iterations"
+    )
+    iterations: Optional[int] = Field(None, gt=0, le=10**9)
     batch_size: int = Field(gt=0)
     crop: int = Field(gt=0)
 
 
 class TrainOptions(Options):
-    epochs: Optional[int] = Field(None, gt=0, description="either epochs or iterations")
-    iterations: Optional[int] = Field(None, gt=0)
+    epochs: Optional[int] = Field(None, gt=0, le=10**7, description="either epochs or iterations")
+    iterations: Optional[int] = Field(None, gt=0, le=10**9)
     stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
     batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
     reference_batch: Optional[int] = Field(
@@ -102,7 +107,7 @@ class SaveOptions(Options):
 class EvalOptions(Options):
     every: Optional[float] = Field(None, gt=0, description="epochs (or iterations); default: at the end only")
     at: tuple[int, ...] = Field((), description="also at these iterations")
-    metrics: tuple[str, ...] = ("psnr", "ssim_rgb_matlab")
+    metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
     best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
     pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
 
@@ -124,8 +129,11 @@ class Config(Options):
     """A whole recipe."""
 
     name: str = Field(description="names the run; the default output folder is output/NAME")
-    seed: int = Field(0, ge=0, description="everything random follows from it")
-    pretrained: Optional[Path] = Field(None, description="weights to start from")
+    seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
+    pretrained: Optional[Path] = Field(
+        None, description="weights to start from, ours or a published checkpoint"
+    )
+    pretrained_partial: bool = Field(False, description="load what fits of it and list the rest in the log")
     model: ModelOptions
     data: SerializeAsAny[Options]
     objective: SerializeAsAny[Options]

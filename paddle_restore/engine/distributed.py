@@ -33,6 +33,15 @@ def average_gradients(parameters: list, world: int) -> None:
         gradient.set_value(part.reshape(gradient.shape).astype(gradient.dtype))
 
 
+def mean_scalars(values: dict[str, float], world: int) -> dict[str, float]:
+    """Return the mean of each named number over the processes."""
+    if world == 1:
+        return values
+    joint = paddle.to_tensor(list(values.values()), dtype="float32")
+    dist.all_reduce(joint)
+    return dict(zip(values, (joint / world).tolist()))
+
+
 def broadcast_parameters(model: Any, world: int) -> None:
     """Give every process the weights and buffers of rank 0."""
     if world > 1:

@@ -11,6 +11,8 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
+from paddle_restore.data.files import atomic_path
+
 
 class RunLog:
     """Writes into a run folder; on ranks other than 0, and without a folder, it stays silent."""
@@ -35,9 +37,17 @@ class RunLog:
     @staticmethod
     def _forget_after(path: Path, done: int) -> None:
         """Drop what an interrupted run wrote after the checkpoint that this one resumes from."""
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            path.write_text("".join(line for line in lines if json.loads(line)["iteration"] <= done), "utf-8")
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            try:
+                if json.loads(line)["iteration"] <= done:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # cut short when the run was killed
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
 
     def text(self, line: str) -> None:
         if self.folder is None:

@@ -6,13 +6,15 @@ drawn from Beta(1.2, 1.2), after some epochs without.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import paddle
 from pydantic import Field
 
 from paddle_restore.options import Options
+
+PICTURES = ("input", "target", "lq")
 
 
 class MixupOptions(Options):
@@ -21,16 +23,19 @@ class MixupOptions(Options):
 
 
 def mixup(
-    batch: dict[str, Any], options: MixupOptions, seed: int, iteration: int, rank: int = 0
+    batch: dict[str, Any], options: Optional[MixupOptions], epoch: int, position: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """Return the batch with its pictures (the 4-D tensors) blended; the rest is as it was.
+    """Return the batch with input, target and lq blended; the rest is as it was, noise too.
 
-    What is blended follows from (seed, iteration, rank) alone, so a resumed run blends as the
-    straight one. Each process blends among its own samples, as the reproduction does: two
+    `epoch` counts from 1; before `options.from_epoch`, or without options, nothing is blended.
+    What is blended follows from `position` (seed, iteration, rank) alone, so a resumed run blends
+    as the straight one. Each process blends among its own samples, as the reproduction does: two
     processes with half the batch each therefore see other blends than one with the joint batch.
     """
+    if options is None or epoch < options.from_epoch:
+        return batch
     # The fourth number keeps these apart from the samples' generators, (seed, epoch, index).
-    rng = np.random.default_rng([seed, iteration, rank, 1])
+    rng = np.random.default_rng([*position, 1])
     count = len(batch["name"])
     partners = paddle.to_tensor(rng.permutation(count))
     own = rng.beta(options.beta, options.beta, (count, 1, 1, 1))
@@ -39,4 +44,4 @@ def mixup(
     def blend(pictures: Any) -> Any:
         return weights * pictures + (1 - weights) * pictures.index_select(partners)
 
-    return {key: blend(value) if getattr(value, "ndim", 0) == 4 else value for key, value in batch.items()}
+    return {key: blend(value) if key in PICTURES else value for key, value in batch.items()}

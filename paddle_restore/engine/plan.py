@@ -7,6 +7,7 @@ from typing import Optional
 
 from paddle_restore.data.batches import Order
 from paddle_restore.engine.config import Config
+from paddle_restore.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -59,5 +60,7 @@ class Plan:
         points = {point for point in at if point <= self.iterations}
         if every:
             length = self.epochs if self.unit == "epoch" else self.iterations
+            if length / every > 1e6:
+                raise UserError(f"every {every:g} of {length} {self.unit}s is too often; use a larger number")
             points |= {self.iteration_of(step * every) for step in range(1, int(length / every + 1e-9) + 1)}
         return points | ({self.iterations} if last else set())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -14,21 +13,19 @@ import paddle
 
 from paddle_restore.data.batches import batches
 from paddle_restore.data.datasets import DATASETS
-from paddle_restore.data.files import make_folder
 from paddle_restore.engine import distributed
-from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from paddle_restore.engine.checkpoint import load_checkpoint
 from paddle_restore.engine.config import Config
-from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import Meter, RunLog
 from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.objectives import build_objective
 from paddle_restore.engine.optim import build_optimizer, build_schedule
 from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.run import Run, changes_since, empty_folder, write_recipe
 from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.models import create_model
-from paddle_restore.weights import load_into, read_weights
+from paddle_restore.weights import load_weights
 
 
 def train(
@@ -36,8 +33,8 @@ def train(
 ) -> dict[str, float]:
     """Train to the recipe's end; return the last evaluation's means.
 
-    `folder` is the run folder, which `overwrite` empties first, and `resume` the checkpoint to go
-    on from. Of the processes of a `paddle.distributed.launch` job, rank 0 alone writes.
+    `folder` is the run folder, from which `overwrite` first removes a former run, and `resume` the
+    checkpoint to go on from. Of the processes of a `paddle.distributed.launch` job, rank 0 alone writes.
     """
     # ---- processes
     rank, world = distributed.init()
@@ -48,14 +45,18 @@ def train(
     # ---- network and data: all that a recipe can get wrong is found before anything is written
     paddle.seed(config.seed)
     model = create_model(config.model.id, **config.model.args)
-    if config.pretrained:
-        load_into(model, read_weights(config.pretrained), source=config.pretrained)
+    skipped = load_weights(model, config.pretrained, config.pretrained_partial) if config.pretrained else []
     kind = DATASETS[config.data.kind]
     # The largest crop of all stages: pictures too small for the last one must not wait until then.
     crop = max((stage.crop for stage in config.train.stages), default=None)
     datasets: dict[Any, Any] = {crop: kind.train(config.data, model.spec, crop=crop)}
+    datasets[crop].sample(0, np.random.default_rng(config.seed))
+    _check_crops(config, model.spec)
     eval_set = kind.eval(config.data, model.spec)
     plan = Plan(config, len(datasets[crop]), rank, world)
+    save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
+    keep_points = plan.due(config.save.keep_every, config.save.keep_at, last=False)
+    eval_points = plan.due(config.eval.every, config.eval.at)
 
     # ---- optimiser
     objective = build_objective(config.objective)
@@ -73,25 +74,26 @@ def train(
     # ---- resume: weights, optimiser, scaler, position; everything random follows from the seed
     # and the position, so there is no generator to restore.
     state: dict[str, Any] = {"iteration": 0, "best": None}
+    changed: list[str] = []
     if resume:
+        changed = changes_since(resume, config)
         state = load_checkpoint(resume, model, optimizer, scaler)
     distributed.broadcast_parameters(model, world)
 
     # ---- run folder
     if chief:
         if overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
-        (folder / "config.yml").write_text(config.to_yaml(), encoding="utf-8")
+            empty_folder(folder)
+        write_recipe(folder, config)
     log = RunLog(folder if chief else None, plan.iterations, state["iteration"])
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
-    if scaling:
-        log.text(scaling)
+    notes = [scaling] if scaling else []
+    if config.pretrained and not resume:
+        notes += [f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]
+    for line in notes + [f"the recipe has changed: {line}" for line in changed]:
+        log.text(line)
 
-    run = _Run(config, folder, log, model, optimizer, scaler, eval_set, state, rank, world)
-    save_points = plan.due(config.save.every or (1 if plan.unit == "epoch" else 1000))
-    keep_points = plan.due(config.save.keep_every, config.save.keep_at, last=False)
-    eval_points = plan.due(config.eval.every, config.eval.at)
+    run = Run(config, folder, log, (model, optimizer, scaler), eval_set, state)
 
     # ---- loop
     meter = Meter()
@@ -102,14 +104,14 @@ def train(
         optimizer.set_lr(lr)
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(int(np.random.SeedSequence([config.seed, iteration, rank]).generate_state(1)[0]))
-        blend = config.train.mixup
-        if blend and plan.epoch_at(iteration) + 1 >= blend.from_epoch:
-            batch = mixup(batch, blend, config.seed, iteration, rank)
+        epoch = plan.epoch_at(iteration) + 1
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, rank))
         with precision():
             losses = objective(model, batch)
-        values = {name: loss.item() for name, loss in losses.items()}
+        # The mean over all processes, so that all of them stop at a loss that is not finite.
+        values = distributed.mean_scalars({name: loss.item() for name, loss in losses.items()}, world)
         if not math.isfinite(values["loss"]):
-            raise UserError(_non_finite(iteration, plan, values, batch["name"], folder))
+            raise _non_finite(values, iteration, plan, batch["name"], run)
         scaler.scale(losses["loss"]).backward()
         distributed.average_gradients(model.parameters(), world)
         scaler.step(optimizer)
@@ -120,64 +122,24 @@ def train(
         samples = len(batch["name"]) * world
         meter.add(values, samples, reader_seconds, time.perf_counter() - tick)
         log.advance()
-        epoch = plan.epoch_at(iteration) + 1
         if done % config.train.log_every == 0 or done == plan.iterations:
             position = f"{epoch}/{plan.epochs}", f"{done}/{plan.iterations}"
             log.text(meter.line(*position, lr, plan.iterations - done))
             log.scalars("train", done, {"epoch": epoch, "lr": lr, **meter.mean_losses()})
             meter.reset()
         state["iteration"], state["epoch"] = done, epoch
-        if done in eval_points:
-            with precision():
-                run.evaluate()
-        if done in save_points:
-            run.save("latest")
+        try:
+            if done in eval_points:
+                with precision():
+                    run.evaluate(rank, world)
+        finally:  # an evaluation that fails must not cost what was trained
+            if done in save_points:
+                run.save("latest", rank, world)
         if done in keep_points:
-            run.save(f"iter_{done}")
+            run.save(f"iter_{done}", rank, world)
         tick = time.perf_counter()
     log.close()
     return run.result
-
-
-class _Run:
-    """What evaluating and saving in the middle of a training need."""
-
-    def __init__(self, config, folder, log, model, optimizer, scaler, eval_set, state, rank, world):
-        self.config, self.folder, self.log, self.state = config, folder, log, state
-        self.model, self.optimizer, self.scaler = model, optimizer, scaler
-        self.eval_set, self.rank, self.world = eval_set, rank, world
-        self.result: dict[str, float] = {}
-
-    def evaluate(self) -> None:
-        options, done = self.config.eval, self.state["iteration"]
-        shown = 0
-
-        def show(name: str, pictures: dict) -> None:
-            nonlocal shown
-            if self.rank == 0 and shown < options.pictures:
-                self.log.picture(f"eval/{name}", done, side_by_side(pictures))
-                shown += 1
-
-        network = EagerNetwork(self.model)
-        rows = evaluate(
-            network, self.model.spec, self.eval_set, options.metrics, self.rank, self.world, on_picture=show
-        )
-        self.result = means(rows, options.metrics)
-        if not self.result:
-            raise UserError("data.exclude leaves no picture to evaluate on")
-        values = ", ".join(f"{name}: {value:.4f}" for name, value in self.result.items())
-        self.log.text(f"[eval] epoch: {self.state['epoch']}, iter: {done}, {values}")
-        self.log.text(report(rows, options.metrics, self.eval_set.note))
-        self.log.scalars("eval", done, self.result)
-        score, best = self.result[options.best_metric], self.state["best"]
-        if best is None or score > best["score"]:
-            self.state["best"] = {"score": score, "metric": options.best_metric, "iteration": done}
-            self.save("best_model")
-
-    def save(self, name: str) -> None:
-        if self.rank == 0:
-            save_checkpoint(self.folder / name, self.model, self.optimizer, self.scaler, self.state)
-        distributed.barrier(self.world)
 
 
 def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, first: int):
@@ -199,25 +161,10 @@ def _stream(plan: Plan, datasets: dict, kind: Any, config: Config, spec: Any, fi
         yield from enumerate(stream, start)
 
 
-def choose_checkpoint(folder: Path, resume: Optional[str], overwrite: bool) -> Optional[Path]:
-    """Return the checkpoint that a run goes on from, if any.
-
-    `resume` is None, "auto" (go on if there is something to go on from) or a checkpoint or run
-    folder. Raises UserError rather than let a run write over another.
-    """
-    if resume and resume != "auto":
-        given = Path(resume)
-        checkpoint = given if (given / "state.json").is_file() else find_checkpoint(given)
-        if checkpoint is None:
-            raise UserError(f"{given}: holds no checkpoint to resume from")
-        return checkpoint
-    checkpoint = find_checkpoint(folder)
-    if checkpoint and not resume and not overwrite:
-        raise UserError(
-            f"{folder}: holds a run already; go on with --resume auto, start anew with --overwrite, "
-            "or choose another --output_dir"
-        )
-    return checkpoint if resume else None
+def _check_crops(config: Config, spec: Any) -> None:
+    for crop in [config.data.crop] + [stage.crop for stage in config.train.stages]:
+        if crop % spec.multiple:
+            raise UserError(f"data.crop: {spec.id} needs a multiple of {spec.multiple}, not {crop}")
 
 
 def _amp(config: Config) -> Optional[str]:
@@ -243,10 +190,10 @@ def _introduction(config, model, plan, eval_count, world, resume, state) -> str:
     return "\n".join(lines)
 
 
-def _non_finite(iteration: int, plan: Plan, values: dict, names: list, folder: Path) -> str:
+def _non_finite(values: dict[str, float], iteration: int, plan: Plan, names: list, run: Run) -> UserError:
     losses = ", ".join(f"{name} {value}" for name, value in values.items())
-    return (
-        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} "
-        f"({losses}; samples {', '.join(names)}); training stopped, the last good checkpoint is "
-        f"{folder / 'latest'}; lower optimizer.lr or check the data"
+    return UserError(
+        f"non-finite loss at iteration {iteration + 1}/{plan.iterations} ({losses}; samples "
+        f"{', '.join(names)}); training stopped, {run.last_checkpoint()}; "
+        "lower optimizer.lr or check the data"
     )

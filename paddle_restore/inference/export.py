@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.inference.backends.paddle import PaddleNetwork
 from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess
+from paddle_restore.metrics.complexity import measure_cost
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
@@ -30,9 +30,12 @@ def export(
     The folder appears whole or not at all. Raises UserError if the graph, run by Paddle
     Inference, differs from the eager network by more than `TOLERANCE` on any of three sizes.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose a folder to export to")
     make_folder(folder.parent)
     spec = model.spec
+    cost = measure_cost(model)  # before the network is traced, which changes its forward
     eager = EagerNetwork(model)
     eager.model.eval()
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
@@ -57,6 +60,7 @@ def export(
             preprocess=preprocess,
             graph=Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs)),
             paddle=paddle.__version__,
+            cost=cost,
         )
         package.write(inner)
         package = package.model_copy(
@@ -127,5 +131,6 @@ def _replace(new: Path, folder: Path) -> None:
             for path in sorted(new.iterdir(), key=lambda p: p.name == "inference.yml"):
                 path.replace(folder / path.name)
             return
-        shutil.rmtree(folder)
+        # The former export stays whole beside the new one until that is in place.
+        folder.rename(new.parent / "former")
     new.replace(folder)

@@ -79,6 +79,11 @@ def _run(network: Network, spec: ModelSpec, frame: np.ndarray, rng: np.random.Ge
         shape = (1, spec.latent.channels, *(size // spec.latent.stride for size in up))
         inputs.append(rng.standard_normal(shape, np.float32))
     output = network(*inputs)[0]
+    if output.shape != (3, *(size * spec.scale for size in up)) or not np.isfinite(output).all():
+        raise UserError(
+            f"{spec.id} gave no picture (its output has shape {output.shape} and may hold NaN); "
+            "check the weights, the spec and the input's levels and ratio"
+        )
     return np.clip(output[:, : height * spec.scale, : width * spec.scale], 0, 1)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from paddle_restore.data.files import atomic_path
 from paddle_restore.errors import UserError
+from paddle_restore.metrics.cost import Cost
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options, validate
 
@@ -68,6 +69,7 @@ class Package(Options):
     postprocess: Postprocess = Postprocess()
     graph: Graph
     checks: tuple[Check, ...] = ()
+    cost: Optional[Cost] = Field(None, description="parameters and operations, counted at export")
     paddle: str = Field("", description="version that exported it")
 
     @property

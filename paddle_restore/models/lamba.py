@@ -117,22 +117,28 @@ class Lamba(nn.Layer):
 
     def forward(self, x):
         half = pixel_unshuffle(x, 2)  # (N, 4, H/2, W/2)
+        return self.joined(self.coarse_branch(half), self.middle_branch(half), self.fine(half))
 
+    # The three branches need nothing of one another; benchmarks/lamba_branches.py runs them at once.
+
+    def coarse_branch(self, half):
         coarse = self.coarse_squeeze(self.coarse_in(pixel_unshuffle(half, 16)))  # (N, 64, H/32, W/32)
         dense = [coarse]
         for block in self.dense:
             dense.append(block(dense[-1]))
         coarse = self.dense_fuse(paddle.concat(dense[1:], axis=1)) + coarse
-        coarse = self.coarse_out(F.pixel_shuffle(coarse, 4))  # (N, 64, H/8, W/8)
+        return self.coarse_out(F.pixel_shuffle(coarse, 4))  # (N, 64, H/8, W/8)
 
-        middle = self.middle(pixel_unshuffle(half, 4))  # (N, 64, H/8, W/8)
+    def middle_branch(self, half):
+        return self.middle(pixel_unshuffle(half, 4))  # (N, 64, H/8, W/8)
 
+    def joined(self, coarse, middle, fine):
         # Channels shuffled with 2 groups: middle and coarse take turns.
         joined = paddle.stack([middle, coarse], axis=2).flatten(1, 2)  # (N, 128, H/8, W/8)
         joined = leaky_relu(self.expand(self.join(joined)))  # (N, 192, H/8, W/8)
         joined = F.pixel_shuffle(joined, 4)  # (N, 12, H/2, W/2)
 
-        out = self.head(paddle.concat([self.fine(half), joined], axis=1))  # (N, 12, H/2, W/2)
+        out = self.head(paddle.concat([fine, joined], axis=1))  # (N, 12, H/2, W/2)
         return F.pixel_shuffle(out, 2).clip(0, 1)
 
     def deployed(self) -> Lamba:

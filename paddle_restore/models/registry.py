@@ -12,7 +12,7 @@ from paddle_restore.models.spec import ModelSpec
 
 # One module a network. Imported when a network is first asked for, so that running an
 # exported model never loads the code that defined it.
-_MODULES = ("sid", "lamba", "mirnet", "mirnet_v2")
+_MODULES = ("sid", "lamba", "mirnet", "mirnet_v2", "invdn")
 
 _FACTORIES: dict[str, tuple[Callable[..., Any], ModelSpec]] = {}
 
@@ -58,6 +58,11 @@ def create_model(id: str, **kwargs: Any) -> Any:
         if key not in known:
             hint = did_you_mean(key, known) if known else "; it takes none"
             raise UserError(f"model {id!r} has no argument {key!r}{hint}")
-    model = factory(**kwargs)
+    try:
+        model = factory(**kwargs)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"model {id!r} cannot be built with {kwargs} ({str(error).strip().splitlines()[-1]})"
+        ) from None
     model.spec = spec
     return model

@@ -45,6 +45,10 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.input not in INPUT_CHANNELS:
             raise ValueError(f"{self.id}: input must be one of {sorted(INPUT_CHANNELS)}, not {self.input!r}")
+        for name in ("scale", "multiple"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 0 < value <= 4096:
+                raise ValueError(f"{self.id}: {name} must be a positive integer, not {value!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
             raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
 

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.weights import lamba, mirnet, mirnet_v2, sid
+from paddle_restore.weights import invdn, lamba, mirnet, mirnet_v2, sid
 
 TABLES = {
+    "invdn": invdn.RULES,
     "lamba": lamba.RULES,
     "mirnet": mirnet.RULES,
     "mirnet_v2": mirnet_v2.RULES,
@@ -27,7 +28,12 @@ TABLES = {
     "sid_unet": sid.RULES,
     "sid_unet_xtrans": sid.RULES,
 }
-SIZES = {"sid_unet": sid.sizes, "sid_unet_xtrans": sid.sizes}
+SIZES = {
+    "mirnet": mirnet.sizes,
+    "mirnet_v2": mirnet_v2.sizes,
+    "sid_unet": sid.sizes,
+    "sid_unet_xtrans": sid.sizes,
+}
 
 
 def _apply(rules: Any, name: str, array: np.ndarray) -> dict[str, np.ndarray] | None:

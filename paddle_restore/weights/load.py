@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from typing import Any, Union
 
@@ -10,6 +11,8 @@ import numpy as np
 import paddle
 
 from paddle_restore.errors import UserError
+from paddle_restore.weights.convert import convert_state_dict
+from paddle_restore.weights.reader import read_weights
 
 
 def _some(names: list[str]) -> str:
@@ -54,3 +57,16 @@ def load_into(
     for name in fitting:
         own[name].set_value(paddle.to_tensor(state[name]).astype(own[name].dtype))
     return [f"{kind}: {name}" for kind, names in differences.items() for name in names]
+
+
+def load_weights(model: Any, path: Union[str, PathLike], partial: bool = False) -> list[str]:
+    """Load a file of any format that `read_weights` knows, by our names or a published checkpoint's.
+
+    Returns what `partial` skipped; raises UserError as `load_into` does.
+    """
+    state = read_weights(path)
+    if set(state) - set(model.state_dict()):
+        # Where they are not this network's published names either, load_into says what differs.
+        with suppress(UserError):
+            state = convert_state_dict(state, model.spec.id)
+    return load_into(model, state, partial, source=path)

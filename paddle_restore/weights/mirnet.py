@@ -1,5 +1,12 @@
 """Names of MIRNet's published checkpoints -> ours."""
 
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
 _BLOCK = r"^body\.(\d)\.body\.(\d)\."
 _UNIT = _BLOCK + r"blocks\.(\d)\.[01]\."  # both columns hold the same unit
 _RESIZE = {
@@ -46,3 +53,13 @@ RULES = [
     (_BLOCK + r"conv_out\.", r"body.\1.blocks.\2.conv."),
     (r"^body\.(\d)\.body\.\d\.weight$", r"body.\1.conv.weight"),
 ]
+
+
+def sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """What create_model must be told to build the network that converted weights are of."""
+    blocks = [re.match(r"body\.(\d)\.blocks\.(\d)\.conv\.weight", name) for name in state]
+    return {
+        "width": state["first.weight"].shape[0],
+        "n_rrg": 1 + max(int(m[1]) for m in blocks if m),
+        "n_msrb": 1 + max(int(m[2]) for m in blocks if m),
+    }

@@ -1,5 +1,13 @@
 """Names of MIRNetV2's published checkpoints -> ours."""
 
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 _STREAM = {"top": 0, "mid": 1, "bot": 2}
 _SIZE = {"21": "top", "32": "middle", "top": "top", "mid": "middle"}
 _BLOCK = r"^body\.(\d)\.body\.([01])\."
@@ -34,3 +42,13 @@ RULES = [
     (_BLOCK + r"skff_(\w+)\.fcs\.([01])\.", _block(lambda m: f"fuse_{_SIZE[m[3]]}.select.{m[4]}")),
     (_BLOCK + r"conv_out\.", _block(lambda m: "conv")),
 ]
+
+
+def sizes(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What create_model must be told to build the network that converted weights are of."""
+    count = sum(bool(re.match(r"body\.\d\.conv\.weight", name)) for name in state)
+    kernels = [state[f"body.{group}.blocks.0.streams.0.conv1.weight"] for group in range(count)]
+    return {
+        "width": state["first.weight"].shape[0],
+        "groups": tuple(kernel.shape[0] // max(kernel.shape[1], 1) for kernel in kernels),
+    }

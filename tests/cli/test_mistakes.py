@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import numpy as np
 import paddle
@@ -11,6 +12,9 @@ import pytest
 from paddle_restore import create_model
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import write_image
+from paddle_restore.weights.safetensors import save_safetensors
+from tests.conftest import ROOT
+from tests.weights import test_reader, test_tensorflow, test_unpickle
 
 
 def fails(capsys, *words) -> str:
@@ -137,3 +141,37 @@ def test_a_non_finite_loss_names_the_iteration_and_keeps_the_checkpoint(capsys, 
 def test_nothing_to_resume_from(capsys, tiny_recipe, tmp_path):
     words = ("train", "-c", tiny_recipe, "--output_dir", tmp_path / "run", "--resume", tmp_path / "none")
     assert "holds no checkpoint to resume from" in fails(capsys, *words)
+
+
+def hostile_files(folder):
+    """(name, bytes, what the line must say): one of every kind that tests/weights knows."""
+    gadgets = list(test_unpickle.gadgets(folder / "ran"))
+    for position, (name, value) in enumerate(gadgets):
+        yield f"gadget{position}.pdparams", pickle.dumps(value, 4), name
+    yield "empty.pth", b"", "is empty"
+    yield "cut.pth", (ROOT / "tests/golden/pytorch_zip.pth").read_bytes()[:900], "cut.pth"
+    yield "cut.pdparams", pickle.dumps({"w": np.zeros(9)}, 4)[:-20], "truncated"
+    yield "big.pth", test_reader.ZIPS["big-endian"][0], "big-endian"
+    yield "huge.pth", test_reader.ZIPS["huge by shape"][0], "huge.pth"
+    yield "huge.safetensors", test_reader.SAFETENSORS["huge shape"][0], "claims shape"
+    yield "huge.index", test_tensorflow.BAD["huge shape"][0], "claims shape"
+
+
+def test_hostile_checkpoints_are_one_line_and_nothing_runs(capsys, tmp_path):
+    output = tmp_path / "ours.pdparams"
+    (tmp_path / "huge.data-00000-of-00001").write_bytes(b"\0" * 24)
+    for name, data, message in hostile_files(tmp_path):
+        (tmp_path / name).write_bytes(data)
+        line = fails(capsys, "convert_weights", "--source", tmp_path / name, "--output", output)
+        assert message in line
+        assert str(tmp_path) in line
+        assert not (tmp_path / "ran").exists()
+        assert not output.exists()
+
+
+def test_a_published_checkpoint_of_another_network(capsys, tiny_recipe, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_safetensors(file, {"conv2x.0.weight_g": np.ones((2, 1, 1, 1), np.float32)})
+    assert "convert it with tools/convert_weights.py" in fails(
+        capsys, "eval", "-c", tiny_recipe, "--weights", file
+    )

@@ -7,8 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.exposures import network_input
 from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.data.sid import Pair, SIDEval, SIDOptions, SIDTrain, match_target, read_list
+from paddle_restore.data.sid import (
+    Pair,
+    SIDEval,
+    SIDOptions,
+    SIDTrain,
+    match_target,
+    read_list,
+)
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec
 
@@ -117,3 +126,42 @@ def test_targets_match_by_name_or_scene():
     assert match_target(Path("short/a.dng"), targets) == targets[1]
     with pytest.raises(UserError, match="no file in long has its name"):
         match_target(Path("short/b.dng"), targets)
+
+
+def test_the_ratio_can_be_estimated_from_the_dark_frame(sid_tree):
+    raw = read_raw(sid_tree / "Sony/short/10003_00_0.1s.ARW")
+    for spec in (model_spec("sid_unet"), model_spec("lamba")):
+        data = SIDEval(options(sid_tree, ratio="auto", amplifier_m=5), spec)
+        sample = data.sample(0)
+        wanted = estimate_ratio(*raw.histogram(), m=5)
+        assert sample["ratio"] == pytest.approx(wanted, rel=1e-6)
+        np.testing.assert_array_equal(sample["input"], network_input(raw.aligned(), spec.input, wanted))
+        assert sample["group"] == "x100"  # the tables stay those of the exposures
+    train = SIDTrain(options(sid_tree, ratio="auto"), model_spec("sid_unet"))
+    sample = train.sample(0, np.random.default_rng(0))
+    # Of the whole frame, not of the crop.
+    short = read_raw(sid_tree / f"Sony/short/{sample['name']}.ARW")
+    assert sample["ratio"] == pytest.approx(estimate_ratio(*short.histogram()), rel=1e-6)
+
+
+def test_the_odds_of_flips_are_the_recipes(sid_tree):
+    spec = model_spec("sid_unet")
+    plain = SIDTrain(options(sid_tree, flips=(0, 0, 0)), spec).sample(1, np.random.default_rng(3))["input"]
+    rows = SIDTrain(options(sid_tree, flips=(1, 0, 0)), spec).sample(1, np.random.default_rng(3))["input"]
+    columns = SIDTrain(options(sid_tree, flips=(0, 1, 0)), spec).sample(1, np.random.default_rng(3))["input"]
+    np.testing.assert_array_equal(rows, plain[:, ::-1])
+    np.testing.assert_array_equal(columns, plain[:, :, ::-1])
+
+
+@pytest.mark.parametrize("flips", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1)])
+def test_a_mosaic_begins_with_red_however_it_is_flipped(sid_tree, flips):
+    """Each colour of the mosaic still goes with the same colour of the target."""
+    data = SIDTrain(options(sid_tree, flips=flips), model_spec("lamba"))
+    sample = data.sample(2, np.random.default_rng(5))
+    mosaic, target = sample["input"][0], sample["target"]
+    assert target.shape == (3, 32, 32)
+    raw = read_raw(sid_tree / f"Sony/short/{sample['name']}.ARW").aligned()
+    assert np.isin(mosaic[::2, ::2], raw.normalised(sample["ratio"])[0, ::2, ::2]).all()
+    # and lies where the target shows it
+    shown = np.argsort(np.argsort(target[0, ::2, ::2].ravel()))
+    assert np.corrcoef(np.argsort(np.argsort(mosaic[::2, ::2].ravel())), shown)[0, 1] > 0.75

@@ -16,22 +16,24 @@ def batch(count):
     return {
         "input": pictures,
         "target": pictures * 10,
+        "noise": pictures,
         "ratio": paddle.to_tensor(values),
         "name": [str(i) for i in range(count)],
     }
 
 
 def blended(count, iteration, **options):
-    made = mixup(batch(count), MixupOptions(**options), 0, iteration)
+    made = mixup(batch(count), MixupOptions(**options), 1, (0, iteration, 0))
     np.testing.assert_allclose(made["target"].numpy(), made["input"].numpy() * 10, rtol=1e-5)
     assert np.ptp(made["input"].numpy(), axis=(1, 2, 3)).max() == 0
     return made["input"].numpy()[:, 0, 0, 0]
 
 
 def test_inputs_and_targets_blend_alike_and_the_rest_stays():
-    made = mixup(batch(4), MixupOptions(), 0, 7)
+    made = mixup(batch(4), MixupOptions(), 1, (0, 7, 0))
     assert made["name"] == ["0", "1", "2", "3"]
     np.testing.assert_array_equal(made["ratio"].numpy(), np.arange(4))
+    np.testing.assert_array_equal(made["noise"].numpy(), batch(4)["noise"].numpy())
     values = blended(4, 7)
     assert not np.allclose(values, np.arange(4))
     assert values.min() >= 0
@@ -41,7 +43,7 @@ def test_inputs_and_targets_blend_alike_and_the_rest_stays():
 def test_the_position_decides():
     np.testing.assert_array_equal(blended(6, 3), blended(6, 3))
     assert not np.array_equal(blended(6, 3), blended(6, 4))
-    first, other = (mixup(batch(6), MixupOptions(), 0, 3, rank)["input"].numpy() for rank in (0, 1))
+    first, other = (mixup(batch(6), MixupOptions(), 1, (0, 3, rank))["input"].numpy() for rank in (0, 1))
     assert not np.array_equal(first, other)
 
 
@@ -52,3 +54,9 @@ def test_weights_are_drawn_from_beta(beta):
     assert 230 < len(weights) < 370  # half of the permutations of two swap them
     assert weights.mean() == pytest.approx(0.5, abs=0.05)
     assert weights.var() == pytest.approx(1 / (4 * (2 * beta + 1)), rel=0.2)
+
+
+@pytest.mark.parametrize(("options", "epoch"), [(None, 9), (MixupOptions(from_epoch=6), 5)])
+def test_nothing_is_blended_before_its_epoch(options, epoch):
+    whole = batch(3)
+    assert mixup(whole, options, epoch, (0, 0, 0)) is whole

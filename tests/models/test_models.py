@@ -13,6 +13,7 @@ from paddle_restore.models.spec import INPUT_CHANNELS
 
 # Narrow versions of the wide networks: the layers and their reach stay, the seconds go.
 SMALL = {
+    "invdn": dict(width=4, blocks=2),
     "mirnet": dict(width=32, n_rrg=1, n_msrb=2),
     "mirnet_v2": dict(width=16, groups=(4,)),
     "mirnet_v2_small": dict(width=32, groups=(2,)),
@@ -20,6 +21,8 @@ SMALL = {
     "sid_unet_xtrans": dict(width=4),
 }
 WITH_HALO = [id for id in list_models() if model_spec(id).halo != "global"]
+# Here the halo is where influence drowns in float32 rounding, well within the receptive field.
+FADING = ["invdn"]
 
 
 @pytest.fixture(params=list_models())
@@ -129,7 +132,7 @@ def reach(model, vertical):
 
 
 @pytest.mark.parametrize("vertical", [True, False])
-@pytest.mark.parametrize("id", WITH_HALO)
+@pytest.mark.parametrize("id", sorted({*WITH_HALO} - {*FADING}))
 def test_halo_covers_the_reach_and_is_not_wasteful(id, vertical):
     model = create_model(id, **SMALL.get(id, {}))
     model = getattr(model, "deployed", lambda: model)()
@@ -139,19 +142,27 @@ def test_halo_covers_the_reach_and_is_not_wasteful(id, vertical):
     assert found <= halo < found + 2 * multiple
 
 
-@pytest.mark.parametrize("id", WITH_HALO)
-def test_what_lies_outside_the_halo_does_not_matter(id):
-    paddle.seed(0)
-    model = create_model(id, **SMALL.get(id, {}))
+def change_from(model, distance):
+    """What becomes of one line of the output when all input farther away changes, of the largest value."""
     spec = model.spec
     middle = (spec.halo // spec.multiple + 2) * spec.multiple
     x = picture(spec, max(spec.multiple, 16), 2 * middle + spec.multiple)
-    near = np.abs(np.arange(x.shape[3]) - middle) <= spec.halo
+    near = np.abs(np.arange(x.shape[3]) - middle) <= distance
     other = paddle.where(paddle.to_tensor(near), x, picture(spec, *x.shape[2:], seed=1))
     more = noise(spec, x)
     lines = slice(spec.scale * middle, spec.scale * (middle + 1))
-    ours, theirs = (model(z, *more)[:, :, :, lines].numpy() for z in (x, other))
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    with paddle.no_grad():
+        ours, theirs = (model(z, *more)[:, :, :, lines].numpy() for z in (x, other))
+    return np.abs(ours - theirs).max() / np.abs(ours).max()
+
+
+@pytest.mark.parametrize("id", WITH_HALO)
+def test_what_lies_outside_the_halo_does_not_matter(id):
+    paddle.seed(0)
+    model = create_model(id)
+    assert change_from(model, model.spec.halo) < 1e-5
+    if id in FADING:
+        assert change_from(model, model.spec.halo // 8) > 1e-3
 
 
 def test_specs_say_what_a_reader_must_know(model):

@@ -9,12 +9,17 @@ import numpy as np
 import paddle
 import pytest
 
+from paddle_restore.alignment import CASES, GoldenFolder, aligned_models
+from paddle_restore.alignment.steps import forward, golden_batch
 from paddle_restore.cli import convert_weights
 from paddle_restore.errors import UserError
-from paddle_restore.models import create_model
+from paddle_restore.models import create_model, model_spec
 from paddle_restore.weights import convert_state_dict, load_into, load_pdparams, read_weights, recognise
+from paddle_restore.weights.safetensors import save_safetensors
+from tests.conftest import ROOT
 from tests.golden.procedural import procedural_input, procedural_tf_weight, procedural_weight
 
+GOLDEN = ROOT / "tests" / "golden"
 TENSORFLOW = {"sid_unet": "sid_tf_sony", "sid_unet_xtrans": "sid_tf_fuji"}
 
 
@@ -136,6 +141,43 @@ def convert(*arguments):
     return convert_weights.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
+def test_the_command_on_lambas_real_weights(shared, golden, tmp_path, capsys):
+    output = tmp_path / "lamba.pdparams"
+    assert convert("--source", shared / "weights" / "lamba_official.pth", "--output", output) == 0
+    printed = capsys.readouterr().out
+    assert "recognised lamba " in printed
+    assert "non-commercial" in printed
+    network = create_model("lamba")
+    load_into(network, load_pdparams(output))
+    values = np.load(golden / "lamba_official.npz")
+    ours = network(paddle.to_tensor(values["input"])).numpy()
+    np.testing.assert_allclose(ours, values["output"], atol=1e-5)
+
+
+@pytest.mark.parametrize("id", aligned_models())
+def test_the_command_on_every_networks_published_names(id, tmp_path, capsys):
+    reference = GoldenFolder(GOLDEN).reference(CASES[id].golden)
+    source, output = tmp_path / "published", tmp_path / "ours.safetensors"
+    save_safetensors(source, reference.weights)
+    assert convert("--source", source, "--output", output) == 0
+    printed = capsys.readouterr().out
+    assert f"recognised {id} " in printed
+    assert model_spec(id).licence in printed
+    network = create_model(id, **CASES[id].args)
+    load_into(network, read_weights(output))
+    ours = forward(network, golden_batch(CASES[id], reference))
+    np.testing.assert_allclose(ours, reference.output, rtol=0, atol=1e-4 * np.abs(reference.output).max())
+
+
+@pytest.mark.parametrize("id", ["mirnet", "mirnet_v2"])
+@pytest.mark.parametrize("shape", [(0, 3, 3, 3), (7, 3, 3, 3), (10**6, 3, 3, 3), (10**6, 0), ()])
+def test_sizes_that_no_network_can_have(id, shape):
+    weights = dict(GoldenFolder(GOLDEN).reference(CASES[id].golden).weights)
+    weights["conv_in.weight"] = np.broadcast_to(np.float32(0), shape)  # takes no memory
+    with pytest.raises(UserError, match="fit none"):
+        recognise(weights, id)
+
+
 @pytest.mark.parametrize("ending", [".pdparams", ".safetensors"])
 def test_the_command_on_the_real_tensorflow_checkpoint(shared, golden, tmp_path, capsys, ending):
     source, output = shared / "weights" / "sid_sony_tf" / "model.ckpt", tmp_path / f"sid{ending}"
@@ -149,6 +191,23 @@ def test_the_command_on_the_real_tensorflow_checkpoint(shared, golden, tmp_path,
     network = create_model("sid_unet")
     load_into(network, read_weights(output))
     assert_authors_output(golden, network, "sid_unet")
+
+
+def test_lambas_published_weights_say_their_licence_and_give_the_authors_output(
+    shared, golden, tmp_path, capsys
+):
+    output = tmp_path / "lamba.pdparams"
+    assert convert("--source", shared / "weights" / "lamba_official.pth", "--output", output) == 0
+    printed = capsys.readouterr().out
+    assert "lamba (Lamba and Mitra" in printed
+    line = next(line for line in printed.splitlines() if line.startswith("licence"))
+    assert "non-commercial use only, patent pending" in line
+    assert create_model("lamba").spec.licence in line
+    network = create_model("lamba")
+    load_into(network, read_weights(output))
+    arrays = np.load(golden / "lamba_official.npz")
+    got = network.deployed()(paddle.to_tensor(arrays["input"])).numpy()
+    np.testing.assert_allclose(got, arrays["output"], atol=1e-5)
 
 
 def test_the_command_on_a_wrapped_parallel_pdparams(tmp_path, capsys):

@@ -1,0 +1,5 @@
+"""`python -m paddle_restore` is `paddle-restore`."""
+
+from paddle_restore.cli.main import main
+
+main()

@@ -1,0 +1,54 @@
+"""Compare networks with their authors' code, as Paddle's reproduction guide has it.
+
+Rebuilds the weights behind the golden values, compares data, metric, forward, loss, backward
+and five training steps, prints one table and writes STEP_paddle.npy, STEP_ref.npy and
+STEP_diff.log for each. Exit code 1 where a difference is above its threshold.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="all", metavar="ID|all", help="the network; default: all")
+    parser.add_argument("--golden", type=Path, required=True, metavar="DIR", help="such as tests/golden")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="with all: a folder for each network"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from paddle_restore.alignment import GoldenFolder, align, aligned_models, compare, write
+    from paddle_restore.alignment.differences import import_reprod_log
+    from paddle_restore.cli.common import use_device
+    from paddle_restore.errors import UserError, did_you_mean
+
+    ids = aligned_models()
+    if args.model != "all" and args.model not in ids:
+        raise UserError(f"no golden values for {args.model!r}{did_you_mean(args.model, [*ids, 'all'])}")
+    import_reprod_log()  # before minutes of work
+    folder = GoldenFolder(args.golden)
+    use_device("cpu")  # where the golden values were made: a GPU rounds float32 further away
+    rows = []
+    for id in ids if args.model == "all" else [args.model]:
+        output = args.output / id if args.model == "all" else args.output
+        for step, ours, reference in align(id, folder):
+            write(output, step, ours, reference)
+            rows.append(compare(id, step, ours, reference))
+    lines = [
+        (
+            row.network,
+            row.step,
+            f"{row.difference:.1e}",
+            f"{row.threshold:.0e}",
+            "yes" if row.passed else "NO",
+        )
+        for row in rows
+    ]
+    headers = ["network", "step", "largest difference", "threshold", "passed"]
+    print(tabulate(lines, headers, disable_numparse=True))
+    return 0 if all(row.passed for row in rows) else 1

@@ -1,0 +1,136 @@
+"""Every network gives its authors' numbers, and the tool would say so if one did not."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import paddle
+import pytest
+
+import paddle_restore.alignment.steps as steps
+from paddle_restore import list_models
+from paddle_restore.alignment import CASES, THRESHOLDS, GoldenFolder, align, aligned_models, compare, write
+from paddle_restore.alignment.data import PREPARATIONS
+from paddle_restore.alignment.differences import differences
+from paddle_restore.cli.main import main
+from paddle_restore.errors import UserError
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@pytest.mark.parametrize("id", aligned_models())
+def test_every_step_is_within_its_threshold(id):
+    rows = [compare(id, *step) for step in align(id, GoldenFolder(GOLDEN))]
+    expected = list(THRESHOLDS) if CASES[id].objective else ["data", "metric", "forward"]
+    assert [row.step for row in rows] == expected
+    assert not [row for row in rows if not row.passed]
+
+
+def test_every_registered_network_is_aligned():
+    assert set(aligned_models()) == set(list_models())
+
+
+@pytest.mark.parametrize("name", PREPARATIONS)
+def test_every_preparation_is_the_authors(name):
+    assert compare("any", "data", *PREPARATIONS[name](GoldenFolder(GOLDEN))).passed
+
+
+def test_differences_are_relative_to_the_largest_value():
+    ours, reference = {"a": np.array([1.0, 99.0])}, {"a": np.array([2.0, 100.0])}
+    assert differences(ours, reference) == {"a": 0.01}
+    assert compare("x", "train", ours, reference).passed is False
+    assert compare("x", "loss", {"a": np.float32([1.00005])}, {"a": np.ones(1)}).passed
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [{}, {"a": np.array([np.nan, 1])}, {"a": np.ones((2, 1))}, {"a": np.ones(2), "b": np.ones(1)}],
+    ids=["missing", "NaN", "shape", "more"],
+)
+def test_what_cannot_be_compared_does_not_pass(ours):
+    row = compare("x", "forward", ours, {"a": np.ones(2)})
+    assert (row.difference, row.passed) == (np.inf, False)
+
+
+def call(*words):
+    with pytest.raises(SystemExit) as stop:
+        main("align", [str(word) for word in words])
+    return stop.value.code
+
+
+def test_the_tool_writes_what_the_guide_asks_for(tmp_path, capfd):
+    pytest.importorskip("reprod_log", reason="pip install 'paddle_restore[align]'")
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    assert call("--model", "lamba", "--golden", GOLDEN, "--output", tmp_path) == 0
+    printed, logged = capfd.readouterr()
+    assert [line.split()[:2] for line in printed.splitlines()[2:]] == [["lamba", s] for s in THRESHOLDS]
+    assert "check passed" not in printed + logged
+    assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
+    ends = ("paddle.npy", "ref.npy", "diff.log")
+    assert {path.name for path in tmp_path.iterdir()} == {f"{s}_{end}" for s in THRESHOLDS for end in ends}
+    ours, reference = (
+        np.load(tmp_path / f"forward_{s}.npy", allow_pickle=True).item() for s in ("paddle", "ref")
+    )
+    np.testing.assert_allclose(ours["output"], reference["output"], atol=1e-4)
+    np.testing.assert_array_equal(reference["output"], np.load(GOLDEN / "lamba.npz")["output"])
+    assert "diff check passed" in (tmp_path / "train_diff.log").read_text()
+
+
+def test_the_tool_fails_where_a_network_differs(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("reprod_log", reason="pip install 'paddle_restore[align]'")
+    original = steps.golden_model
+
+    def slightly_wrong(*args):
+        model = original(*args)
+        with paddle.no_grad():
+            model.head.bias.set_value(model.head.bias + 0.01)
+        return model
+
+    monkeypatch.setattr(steps, "golden_model", slightly_wrong)
+    assert call("--model", "sid_unet_xtrans", "--golden", GOLDEN, "--output", tmp_path) == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.endswith("NO")]
+    assert [line.split()[1] for line in failed] == ["forward"]
+    assert "diff check failed" in (tmp_path / "forward_diff.log").read_text()
+
+
+def test_without_reprod_log_the_tool_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "reprod_log", None)
+    assert call("--model", "lamba", "--golden", GOLDEN, "--output", tmp_path / "out") == 2
+    assert "pip install 'paddle_restore[align]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="reprod_log"):
+        write(tmp_path, "loss", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "lambda", "--golden", GOLDEN), "no golden values for 'lambda'; did you mean 'lamba'"),
+        (("--golden", ROOT / "docs"), "docs: is no folder of golden values"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.setattr("paddle_restore.alignment.differences.import_reprod_log", lambda: None)
+    assert call(*words, "--output", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"not a zip"])
+def test_damaged_goldens_are_one_line(tmp_path, damage):
+    (tmp_path / "models.json").write_text("{}")
+    (tmp_path / "packing.npz").write_bytes(damage)
+    folder = GoldenFolder(tmp_path)
+    for read in (
+        lambda: folder.arrays("packing"),
+        lambda: folder.arrays("none"),
+        lambda: folder.json("x.json"),
+    ):
+        with pytest.raises(UserError, match="cannot be read as golden values"):
+            read()
+    (tmp_path / "tf_models.json").write_text("{}")
+    with pytest.raises(UserError, match="golden values of 'lamba' lack"):
+        folder.reference("lamba")

@@ -1,0 +1,119 @@
+"""A run and its folder: nothing foreign is deleted, nothing broken is saved or resumed from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import paddle
+import pytest
+
+from paddle_restore.engine.config import load_config
+from paddle_restore.engine.logging import RunLog
+from paddle_restore.engine.run import empty_folder
+from paddle_restore.engine.trainer import train
+from paddle_restore.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tiny_recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    train(load_config(tiny_recipe, ("train.epochs=1", "data.limit=2")), folder)
+    return folder
+
+
+def test_starting_anew_removes_a_run_and_nothing_else(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "iter_2").mkdir()
+    (folder / ".latest.old").mkdir()
+    (folder / "raws").mkdir()
+    (folder / "raws/mine.ARW").write_text("precious")
+    (folder / "notes.txt").write_text("precious")
+    empty_folder(folder)
+    assert {path.name for path in folder.iterdir()} == {"raws", "notes.txt"}
+    assert (folder / "raws/mine.ARW").read_text() == "precious"
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiny_recipe, tmp_path):
+    config = load_config(tiny_recipe, ("train.epochs=1", "data.limit=2", "optimizer.lr=1e39"))
+    with pytest.raises(UserError, match=r"non-finite .* no checkpoint had been saved yet"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run/best_model").exists()
+    assert not (tmp_path / "run/latest").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("state.json", "{}", "is no state to resume from"),
+        ("state.json", "[]", "is no state to resume from"),
+        ("state.json", "{", "is no state to resume from"),
+        ("model.pdparams", "", "model.pdparams"),
+        ("model.pdopt", "nonsense", "model.pdopt"),
+    ],
+)
+def test_a_broken_checkpoint_is_one_line(run, tiny_recipe, tmp_path, name, content, message):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/latest" / name).write_text(content)
+    config = load_config(tiny_recipe, ("train.epochs=2", "data.limit=2"))
+    with pytest.raises(UserError, match=message):
+        train(config, tmp_path / "run", tmp_path / "run/latest")
+
+
+def test_weights_in_place_of_the_optimiser_are_one_line(run, tiny_recipe, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    latest = tmp_path / "run/latest"
+    shutil.copy(latest / "model.pdparams", latest / "model.pdopt")
+    with pytest.raises(UserError, match="holds no optimiser state"):
+        train(load_config(tiny_recipe, ("train.epochs=2", "data.limit=2")), tmp_path / "run", latest)
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with(run, tiny_recipe, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    latest = tmp_path / "run/latest"
+    for change in ("optimizer.kind=sgd", "seed=5", "model.args.width=8"):
+        with pytest.raises(UserError, match=f"cannot be resumed with another {change.split('=')[0]}"):
+            train(
+                load_config(tiny_recipe, ("train.epochs=2", "data.limit=2", change)), tmp_path / "run", latest
+            )
+    train(
+        load_config(tiny_recipe, ("train.epochs=2", "data.limit=2", "train.log_every=2")),
+        tmp_path / "run",
+        latest,
+    )
+    assert "the recipe has changed: train.log_every: 1 -> 2" in capsys.readouterr().out
+
+
+def test_a_record_cut_short_by_a_kill_is_dropped(tmp_path):
+    lines = [json.dumps({"phase": "train", "iteration": i}) for i in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"phase": "tra')
+    log = RunLog(tmp_path, total=4, done=2)
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_text().splitlines() == lines[:2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.crop=33", "sid_unet needs a multiple of 16, not 33"),
+        ("data.crop=512", "smaller than the crop of 512"),
+        ("model.args.width=-3", "model 'sid_unet' cannot be built"),
+        ("model.args.width=abc", "model 'sid_unet' cannot be built"),
+        ("eval.metrics=[]", "eval.metrics"),
+        ("optimizer.betas=[2, 2]", "optimizer.betas"),
+        ("optimizer.lr=.nan", "optimizer.lr"),
+        ("seed=99999999999999999999", "seed"),
+        ("save.every=1e-9", "too often"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(tiny_recipe, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        train(load_config(tiny_recipe, (change,)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_state_says_where_the_best_was(run):
+    state = json.loads((run / "best_model/state.json").read_text())
+    assert state["best"]["metric"] == "psnr_uint8"
+    assert all(bool(paddle.isfinite(paddle.to_tensor(v))) for v in [state["best"]["score"]])

@@ -1,0 +1,6 @@
+"""Parameters, operations, memory and time of networks."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("benchmark")

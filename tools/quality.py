@@ -1,0 +1,6 @@
+"""Measure pictures without a reference, or against one."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("quality")
