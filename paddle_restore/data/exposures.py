@@ -44,7 +44,8 @@ class ExposureOptions(Options):
         (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
     )
     augment: Literal["flips", "bayer"] = Field(
-        "flips", description="flip the packed planes, as the authors, or the mosaic, phase kept"
+        "flips",
+        description="flip the packed planes, as the authors, or the mosaic, phase kept (always so for Lamba)",
     )
     noise: Optional[NoiseOptions] = Field(
         None, description="train on noise made from the long exposures, without short ones"
@@ -112,30 +113,28 @@ class ExposuresTrain:
         size = self.crop * PACK_FACTOR[self.spec.input]
         # Windows hold whole colour periods, which for X-Trans are two packed pixels.
         side = -(-size // whole.period) * whole.period
-        aligned, choice = whole.aligned(), None
-        # A reversed one-channel mosaic would begin with another colour than the network knows.
-        if self.options.augment == "bayer" or self.spec.input == "mosaic":
-            choice = rng.random(3) < self.options.flips
-            top, left, choice = _window(aligned, side, choice, rng)
-        else:
-            top, left, _ = _window(aligned, side, (False, False, False), rng)
+        aligned = whole.aligned()
+        rows, columns = (length // whole.period for length in aligned.mosaic.shape)
+        window = random_window(rows, columns, side // whole.period, rng, str(source))
+        top, left = (whole.period * place for place in window)
+        choice = rng.random(3) < self.options.flips
+        # A mosaic that is reversed as it is would begin with another colour than the network expects.
+        keep = self.options.augment == "bayer" or self.spec.input == "mosaic"
+        if keep:
+            (top, left), choice = _reversible(aligned, side, (top, left), choice)
         raw = aligned.crop(top, left, side, side)
         if self.shorts:
             raw, ratio = self.shorts.make(raw, rng)
             ratio = _amplification(raw, ratio, self.options)
         else:
             ratio = _amplification(whole, pair.ratio, self.options)
-        if choice is not None:
-            raw = raw.flipped(*choice)
+        raw = raw.flipped(*choice) if keep else raw
         packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
-        if choice is None:
-            choice = rng.random(3) < self.options.flips
-            packed = flip_planes(packed, choice)
+        packed = np.ascontiguousarray(packed) if keep else flip_planes(packed, choice)
         frame = _aligned_target(self.frames, pair.long, whole)
         view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
         # The integers are flipped, and not the floats: this is most of a cached sample's time.
         target = flip_planes(view, choice, scale=65535)
-        packed = np.ascontiguousarray(packed)
         return {"input": packed, "target": target, "name": source.stem, "ratio": np.float32(ratio)}
 
 
@@ -195,20 +194,21 @@ def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> flo
     return known
 
 
-def _window(
-    raw: RawImage, side: int, choice: tuple, rng: np.random.Generator
-) -> tuple[int, int, tuple[bool, bool, bool]]:
-    """Return top and left of a random window of `side` pixels, and how it is to be flipped.
+def _reversible(
+    raw: RawImage, side: int, window: tuple[int, int], choice: Sequence[bool]
+) -> tuple[tuple[int, int], tuple[bool, bool, bool]]:
+    """Return top and left of a Bayer window moved so that red comes first again once it is reversed.
 
-    A window that will be reversed begins one pixel later (Liu et al., "Learning Raw Image Denoising
-    with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW 2019, section 3.3), so
-    that red comes first again. A frame without that one cell to spare is not reversed.
+    That is one pixel on along each reversed side, or back at the frame's end (Liu et al., "Learning
+    Raw Image Denoising with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW
+    2019, section 3.3). A frame without that pixel to spare is not reversed.
     """
-    step, cells = raw.period, side // raw.period
-    free = [size // step for size in raw.mosaic.shape]
-    rows, columns = (reverse and size > cells for reverse, size in zip(choice, free))
-    top, left = random_window(free[0] - rows, free[1] - columns, cells, rng, str(raw.path))
-    return step * top + rows, step * left + columns, (rows, columns, choice[2])
+    places, reverses = [], []
+    for place, length, reverse in zip(window, raw.mosaic.shape, choice):
+        reverse = bool(reverse) and length > side
+        places.append(place + (1 if place + side < length else -1) if reverse else place)
+        reverses.append(reverse)
+    return tuple(places), (*reverses, bool(choice[2]))
 
 
 def _aligned_target(frames: Frames, path: Path, raw: RawImage) -> np.ndarray:

@@ -104,10 +104,12 @@ def parse_list(root: Path, name: Path) -> Iterator[tuple[int, Pair]]:
 
 
 def match_target(path: Path, targets: Sequence[Path]) -> Path:
-    """Return the reference of a file: the one of its name, or that of its SID scene.
+    """Return the reference of a file: the only one, the one of its name, or that of its SID scene.
 
     Raises UserError where none fits.
     """
+    if len(targets) == 1:
+        return targets[0]
     scene = _NAME.match(path.stem)
     for target in targets:
         other = _NAME.match(target.stem)

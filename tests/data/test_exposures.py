@@ -133,19 +133,23 @@ class Given:
 
 @pytest.mark.parametrize("pattern", ["RGGB", "GRBG", "GBRG", "BGGR"])
 @pytest.mark.parametrize("size", [(40, 50), (41, 51)])
-def test_bayer_augmentation_keeps_phase_and_place(pattern, size, tmp_path):
+@pytest.mark.parametrize(("network", "augment"), [("sid_unet", "bayer"), ("lamba", "flips")])
+def test_bayer_augmentation_keeps_phase_and_place(pattern, size, network, augment, tmp_path):
     """Where the frame says its own place and colour, every augmented sample still tells the truth."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     tile = np.array(["RGB".index(c) for c in pattern]).reshape(2, 2)
     colour = tile[rows % 2, columns % 2]
     picture = np.stack([rows * 100, columns * 100, 0 * rows], 2).astype(np.uint16)
     mosaic = (rows * 256 + columns * 4 + colour).astype(np.uint16)
-    options = RawPairsOptions(root=tmp_path, train_list="a", eval_list="a", crop=8, augment="bayer")
-    data = ExposuresTrain(options, SPEC, [RawPair(tmp_path / "s", tmp_path / "l", 1.0)])
+    options = RawPairsOptions(root=tmp_path, train_list="a", eval_list="a", crop=8, augment=augment)
+    data = ExposuresTrain(options, model_spec(network), [RawPair(tmp_path / "s", tmp_path / "l", 1.0)])
     data.frames = Given(RawImage(mosaic, pattern, (0.0,) * 4, 65535.0, path=tmp_path / "s"), picture)
     seen = set()
     for seed in range(60):
         sample = data.sample(0, np.random.default_rng(seed))
+        if network == "lamba":
+            mosaic = RawImage(sample["input"][0], "RGGB", (0.0,) * 4, 1.0)
+            sample["input"] = mosaic.packed()
         code = np.rint(sample["input"] * 65535).astype(int)
         for plane, wanted, (row, column) in zip(code, (0, 1, 2, 1), ((0, 0), (0, 1), (1, 1), (1, 0))):
             assert (plane % 4 == wanted).all()
