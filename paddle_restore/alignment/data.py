@@ -47,13 +47,15 @@ def _imresize(folder: GoldenFolder) -> tuple[Values, Values]:
 
 
 def _pairs(folder: GoldenFolder) -> list[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
-    """A real noisy picture of each set, its clean one and their golden values."""
+    """A real noisy picture of each set that is there, its clean one and their golden values."""
     first: dict[str, dict[str, Any]] = {}
     for pair in folder.json("functions.json")["metric_pairs"]:
         first.setdefault(pair["set"], pair)
     pairs = []
     for pair in first.values():
         place = folder.path.parent / pair["set"]
+        if not place.is_dir():  # golden values may be copied without the pictures, which are not ours
+            continue
         folders = ("Noisy", "GT") if (place / "Noisy").is_dir() else ("input", "groundtruth")
         noisy, clean = (read_image(place / side / pair["name"]) for side in folders)
         pairs.append((noisy, clean, pair))

@@ -27,8 +27,12 @@ def align(id: str, folder: GoldenFolder) -> Iterator[tuple[str, Values, Values]]
     metrics are those that recipes use.
     """
     case = CASES[id]
-    yield ("data", *PREPARATIONS[case.data](folder))
-    yield ("metric", *measure(folder, case.protocols))
+    for step, values in (
+        ("data", PREPARATIONS[case.data](folder)),
+        ("metric", measure(folder, case.protocols)),
+    ):
+        if all(values):
+            yield (step, *values)
     reference = folder.reference(case.golden)
     model = golden_model(id, case, reference)
     batch = golden_batch(case, reference)
