@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 from paddle_restore.options import Options
 
+Odds = Annotated[float, Field(ge=0, le=1)]
+
 
 class ExposureOptions(Options):
     """`data:` keys of every kind that reads pairs of raw files."""
@@ -38,7 +40,7 @@ class ExposureOptions(Options):
     )
     max_ratio: float = Field(300.0, gt=0, description="a known ratio is at most this")
     amplifier_m: Literal[1, 5, 8] = Field(1, description="m of the estimated ratio, which it multiplies")
-    flips: tuple[float, float, float] = Field(
+    flips: tuple[Odds, Odds, Odds] = Field(
         (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
     )
     augment: Literal["flips", "bayer"] = Field(
@@ -148,6 +150,8 @@ class ExposuresEval:
         self.frames = _frames(options, fill=False)
         self.shorts = ShortExposures(options.noise) if options.noise else None
         self.pairs = list(pairs)[: options.limit]
+        if not any(pair.counted for pair in self.pairs):
+            raise UserError(f"{options.root / options.eval_list}: data.exclude leaves no picture to count")
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
@@ -45,6 +48,9 @@ RAW_SUFFIXES = (
 )
 
 
+_XTRANS_LEAST = 512
+
+
 def is_raw(path: Path) -> bool:
     return path.suffix.lower() in RAW_SUFFIXES
 
@@ -55,9 +61,24 @@ def _open(path: Path) -> rawpy.RawPy:
     if path.suffix.lower() in PICTURE_SUFFIXES - {".tif", ".tiff"}:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
     try:
-        return rawpy.imread(str(path))
+        with _quiet():
+            return rawpy.imread(str(path))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LibRaw from printing about broken files itself: the error says it in one line."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -74,7 +95,8 @@ def read_raw(path: str | Path) -> RawImage:
     path = Path(path)
     with _open(path) as raw:
         try:
-            mosaic = raw.raw_image_visible
+            with _quiet():
+                mosaic = raw.raw_image_visible
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
         pattern = _pattern(path, raw, mosaic)
@@ -145,9 +167,23 @@ def develop(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     with _open(path) as raw:
-        try:
-            return raw.postprocess(
-                use_camera_wb=True, half_size=False, no_auto_bright=True, output_bps=16, user_flip=0
+        xtrans = raw.raw_pattern is not None and raw.raw_pattern.size == 36
+        if xtrans and min(raw.sizes.height, raw.sizes.width) < _XTRANS_LEAST:
+            raise UserError(
+                f"{path}: LibRaw demosaics no X-Trans frame below {_XTRANS_LEAST}x{_XTRANS_LEAST} pixels, "
+                f"and this one has {raw.sizes.width}x{raw.sizes.height}"
             )
+        try:
+            with _quiet():
+                return raw.postprocess(
+                    use_camera_wb=True, half_size=False, no_auto_bright=True, output_bps=16, user_flip=0
+                )
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
+
+
+def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn an (H, W, C) picture as LibRaw's flip says: bit 1 mirrors columns, 2 rows, 4 transposes."""
+    picture = picture[:, ::-1] if orientation & 1 else picture
+    picture = picture[::-1] if orientation & 2 else picture
+    return picture.transpose(1, 0, 2) if orientation & 4 else picture

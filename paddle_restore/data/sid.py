@@ -123,6 +123,12 @@ class SIDTrain(ExposuresTrain):
 
     def __init__(self, options: SIDOptions, spec: ModelSpec, crop: Optional[int] = None):
         pairs = read_list(options.root, options.train_list, shorts=options.noise is None)
+        foreign = sorted({pair.scene for pair in pairs if SPLITS[pair.scene[0]] == "test"})
+        if foreign:
+            raise UserError(
+                f"{options.root / options.train_list}: names test scenes (their ids begin with 1): "
+                f"{', '.join(foreign[:3])}; training on them would spoil the evaluation"
+            )
         if options.burst == "first":
             pairs = [pair for pair in pairs if parse_name(pair.short)["frame"] == "00"]
         if not pairs:

@@ -11,13 +11,10 @@ import numpy as np
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.exposures import network_input
 from paddle_restore.data.image import PLAIN, Form, is_picture, read_image, read_with_form, to_float
-from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
+from paddle_restore.data.raw import develop, read_raw, upright, warn_of_black_level
 from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.models.spec import ModelSpec
-
-# LibRaw's flip -> quarter turns to the left.
-_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Restorer:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         grown, offset = raw.extended()
         data = network_input(grown, self.spec.input, ratio)
-        return Frame(data, raw.mosaic.shape, offset, _TURNS.get(raw.orientation, 0), ratio)
+        return Frame(data, raw.mosaic.shape, offset, raw.orientation, ratio)
 
     def run(self, frame: Frame) -> np.ndarray:
         """Return the network's picture of a frame, (3, H, W), not yet cropped or turned."""
@@ -75,14 +72,14 @@ class Restorer:
         """Crop to the file's own size and turn the picture upright."""
         (top, left), (height, width) = frame.offset, frame.size
         picture = output[:, top : top + height, left : left + width].transpose(1, 2, 0)
-        return Restored(np.ascontiguousarray(np.rot90(picture, frame.turns)), frame.ratio, frame.form)
+        return Restored(np.ascontiguousarray(upright(picture, frame.orientation)), frame.ratio, frame.form)
 
     def target(self, path: Path) -> np.ndarray:
         """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
         if is_picture(path):
             return to_float(read_image(path))
         raw = read_raw(path)
-        return to_float(np.rot90(develop(path), _TURNS.get(raw.orientation, 0)))
+        return to_float(upright(develop(path), raw.orientation))
 
     def known_ratio(self, path: Path, target: Path) -> Optional[float]:
         """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
@@ -102,6 +99,6 @@ class Frame:
     data: np.ndarray
     size: tuple[int, int]
     offset: tuple[int, int] = (0, 0)
-    turns: int = 0
+    orientation: int = 0
     ratio: Optional[float] = None
     form: Form = PLAIN

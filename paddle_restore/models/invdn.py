@@ -1,7 +1,8 @@
 """InvDN: an invertible network that replaces what carries the noise.
 
 Paper: Liu et al., "Invertible Denoising Network: A Light Solution for Real Noise Removal",
-CVPR 2021. Authors' repository: https://github.com/Yang-Liu1082/InvDN (Apache-2.0).
+CVPR 2021. Authors' repository: https://github.com/Yang-Liu1082/InvDN (no licence found in it; its
+PaddlePaddle reproduction, https://github.com/hnmizuho/InvDN_paddlepaddle, is Apache-2.0).
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class InvDN(nn.Layer):
     latent=Latent(channels=45, stride=4),
     paper="Liu et al., Invertible Denoising Network: A Light Solution for Real Noise Removal, CVPR 2021",
     repository="https://github.com/Yang-Liu1082/InvDN",
-    licence="Apache-2.0",
+    licence="Apache-2.0 (PaddlePaddle reproduction); none found in the authors' repository",
 )
 def invdn(width: int = 64, blocks: int = 8) -> InvDN:
     """The published network, x4, 8 coupling blocks a level; 2,640,960 trained parameters."""

@@ -13,6 +13,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddle_restore.errors import UserError
 from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
 from paddle_restore.models.registry import register
 
@@ -181,6 +182,8 @@ class MIRNet(nn.Layer):
 
     def __init__(self, width: int, n_rrg: int, n_msrb: int):
         super().__init__()
+        if width < 8:
+            raise UserError(f"MIRNet's width must be 8 or more, not {width}")
         # All dual attention units share one slope, as in the authors' code.
         activation = nn.PReLU()
         self.first = conv2d(3, width, 3)

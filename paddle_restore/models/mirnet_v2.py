@@ -14,6 +14,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddle_restore.errors import UserError
 from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
 from paddle_restore.models.registry import register
 
@@ -100,6 +101,8 @@ class MIRNetV2(nn.Layer):
 
     def __init__(self, width: int, groups: Sequence[int]):
         super().__init__()
+        if any(width % (4 * g) for g in groups):
+            raise UserError(f"MIRNetV2's width must be a multiple of 4 x its groups {groups}, not {width}")
         self.first = conv2d(3, width, 3)
         self.body = nn.Sequential(*(ResidualGroup(width, g) for g in groups))
         self.last = conv2d(width, 3, 3)

@@ -12,7 +12,7 @@ import yaml
 from paddle_restore import create_model
 from paddle_restore.data.image import crop_or_pad
 from paddle_restore.data.mosaic import unpacked
-from paddle_restore.data.raw import develop
+from paddle_restore.data.raw import develop, upright
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
@@ -196,3 +196,20 @@ def test_auto_log_takes_over_where_it_is_installed(monkeypatch):
             pass
     recorder.report()
     assert calls == ["start", "stamp", "stamp", "end", "report"]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (0, lambda a: a),
+        (3, lambda a: np.rot90(a, 2)),
+        (5, lambda a: np.rot90(a, 1)),
+        (6, lambda a: np.rot90(a, 3)),
+        (1, lambda a: a[:, ::-1]),
+        (2, lambda a: a[::-1]),
+        (4, lambda a: a.transpose(1, 0, 2)),
+    ],
+)
+def test_libraws_eight_orientations(orientation, turned):
+    picture = np.arange(2 * 3 * 3).reshape(2, 3, 3)
+    np.testing.assert_array_equal(upright(picture, orientation), turned(picture))

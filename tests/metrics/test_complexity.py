@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import paddle
+import numpy as np
 import paddle.nn.functional as F
 import pytest
 from paddle import nn
@@ -70,5 +70,5 @@ def test_latency_and_memory():
     assert len(calls) == 11
     assert latency.least <= latency.lower_quartile <= latency.median <= latency.upper_quartile <= latency.most
     before = resident_memory()
-    big = paddle.ones([16, 1024, 1024])
-    assert peak_memory() - before >= 0.9 * big.size * 4
+    big = np.ones((16, 1024, 1024), np.float32)  # fresh pages, where Paddle may reuse its own
+    assert peak_memory() - before >= 0.9 * big.nbytes

@@ -92,6 +92,7 @@ def test_export_with_any_size_gives_the_eager_numbers(model, tmp_path):
     spec = model.spec
     plain = getattr(model, "deployed", lambda: model)()
     plain.eval()
+    assert plain.spec == spec
     inputs = [paddle.static.InputSpec([None, spec.in_channels, None, None], name="x")]
     if spec.latent is not None:
         inputs.append(paddle.static.InputSpec([None, spec.latent.channels, None, None], name="noise"))
@@ -180,3 +181,9 @@ def test_unknown_names_are_met_by_the_nearest_one():
         create_model("sid_unte")
     with pytest.raises(UserError, match="did you mean 'width'"):
         create_model("sid_unet", widht=3)
+
+
+@pytest.mark.parametrize(("id", "width"), [("mirnet", 7), ("mirnet_v2", 24), ("mirnet_v2_small", 24)])
+def test_a_width_that_cannot_be_divided_is_refused(id, width):
+    with pytest.raises(UserError, match="width must be"):
+        create_model(id, width=width)
