@@ -89,7 +89,7 @@ def train(
     log.text(_introduction(config, model, plan, len(eval_set), world, resume, state))
     notes = [scaling] if scaling else []
     if config.pretrained and not resume:
-        notes.append("\n".join([f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]))
+        notes += [f"starts from {config.pretrained}, {len(skipped)} arrays skipped", *skipped]
     for line in notes + [f"the recipe has changed: {line}" for line in changed]:
         log.text(line)
 

@@ -62,7 +62,7 @@ def create_model(id: str, **kwargs: Any) -> Any:
         model = factory(**kwargs)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise UserError(
-            f"model {id!r} cannot be built with {kwargs} ({str(error).strip().splitlines()[-1]})"
+            f"model {id!r} cannot be built with {kwargs} ({' '.join(str(error).split())})"
         ) from None
     model.spec = spec
     return model
