@@ -27,7 +27,7 @@ def build_optimizer(options: OptimizerOptions, parameters: list) -> Any:
         )
     # use_multi_tensor is a matter of speed: in Paddle 3.3.1 on CPU the one-tensor Adam kernel starts
     # a second OpenMP runtime, whose threads then make every convolution of the process about three
-    # times slower (SID, 4x256x256, 2 cores: 6.1 s a step against 2.0 s; benchmarks/adam_cpu.py).
+    # times slower (SID, 4x256x256, 2 cores: 7.0 s a step against 2.3 s; benchmarks/adam_cpu.py).
     return paddle.optimizer.Adam(
         beta1=beta1,
         beta2=beta2,
