@@ -9,7 +9,8 @@ from typing import Optional
 import numpy as np
 
 from paddle_restore.data.image import crop_or_pad
-from paddle_restore.data.mosaic import RawImage, unpacked
+from paddle_restore.data.mosaic import unpacked
+from paddle_restore.data.transforms import flip
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
@@ -100,11 +101,7 @@ class _Turned:
         rows, columns, transpose = self.transform
         (top, left), (height, width) = self.offset, self.size
         output = output[:, top : top + height, left : left + width]
-        if transpose:
-            output = output.transpose(0, 2, 1)
-        if columns:
-            output = output[:, :, ::-1]
-        return output[:, ::-1] if rows else output
+        return flip(flip(output, False, False, transpose), rows, columns, False)
 
 
 def _transformed(spec: ModelSpec, frame: np.ndarray, transform: tuple[bool, bool, bool]) -> Optional[_Turned]:
@@ -114,24 +111,14 @@ def _transformed(spec: ModelSpec, frame: np.ndarray, transform: tuple[bool, bool
     sees the pattern that it knows, and the output is cropped.
     """
     if not spec.raw or transform == TRANSFORMS[0]:
-        turned = _flip(frame, transform)
+        turned = flip(frame, *transform)
         return _Turned(
             np.ascontiguousarray(turned), transform, (0, 0), tuple(spec.scale * n for n in turned.shape[1:])
         )
-    raw = unpacked(frame)
-    mosaic = _flip(raw.mosaic[None], transform)[0]
-    pattern = np.array(list(raw.pattern)).reshape(raw.period, raw.period)[None]
-    flipped = RawImage(mosaic, "".join(_flip(pattern, transform).ravel()), raw.black_level, raw.white_level)
+    flipped = unpacked(frame).flipped(*transform)
     try:
         grown, offset = flipped.extended()
     except UserError:
         return None
     packed = grown.normalised() if spec.input == "mosaic" else grown.packed()
-    return _Turned(packed, transform, offset, mosaic.shape)
-
-
-def _flip(image: np.ndarray, transform: tuple[bool, bool, bool]) -> np.ndarray:
-    rows, columns, transpose = transform
-    image = image[:, ::-1] if rows else image
-    image = image[:, :, ::-1] if columns else image
-    return image.transpose(0, 2, 1) if transpose else image
+    return _Turned(packed, transform, offset, flipped.mosaic.shape)
