@@ -55,8 +55,8 @@ class Forward:
 
     network: Network
     spec: ModelSpec
-    averaging: Averaging = Averaging()  # noqa: RUF009  frozen
-    tiling: Tiling = Tiling()  # noqa: RUF009
+    averaging: Averaging = Averaging()
+    tiling: Tiling = Tiling()
     batch_size: int = 1
     own_noise: bool = False
 

@@ -73,7 +73,7 @@ class Restorer:
         tile: Union[int, str] = "auto",
         memory: float = BUDGET,
         batch_size: int = 1,
-        averaging: Averaging = Averaging(),  # noqa: B008  frozen
+        averaging: Averaging = Averaging(),
         threads: Optional[int] = None,
     ):
         """Open an exported folder, or a network by its id with a weights file, which its own code runs.

@@ -89,7 +89,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, alone: bool =
 
 
 def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[int, int]:
-    """Return the window that fits the budget and computes the fewest pixels in all, nearly square ones first."""
+    """Return the window that fits the budget and computes least; of equal ones the squarest."""
     area = budget * 1e9 / (spec.memory or _UNKNOWN)
     choices = []
     for rows in range(1, _MOST + 1):
