@@ -65,7 +65,7 @@ def _expand(given: Path, wanted: Callable[[Path], bool], what: str) -> list[tupl
     files = [path for path in found if path.is_file() and wanted(path)]
     if not files:
         raise UserError(f"{given}: the pattern finds no {what}")
-    fixed = [part for part in given.parts[:-1]]
+    fixed = list(given.parts[:-1])
     while fixed and any(glob.has_magic(part) for part in fixed):
         fixed.pop()
     base = Path(*fixed) if fixed else Path()

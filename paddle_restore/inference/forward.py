@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, product
 from typing import Any, Optional
 
@@ -55,8 +55,8 @@ class Forward:
 
     network: Network
     spec: ModelSpec
-    averaging: Averaging = Averaging()
-    tiling: Tiling = Tiling()
+    averaging: Averaging = field(default_factory=Averaging)
+    tiling: Tiling = field(default_factory=Tiling)
     batch_size: int = 1
     own_noise: bool = False
 

@@ -73,7 +73,7 @@ class Restorer:
         tile: Union[int, str] = "auto",
         memory: float = BUDGET,
         batch_size: int = 1,
-        averaging: Averaging = Averaging(),
+        averaging: Optional[Averaging] = None,
         threads: Optional[int] = None,
     ):
         """Open an exported folder, or a network by its id with a weights file, which its own code runs.
@@ -106,7 +106,7 @@ class Restorer:
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
                 "export it with --noise input, or use tile none"
             )
-        self.forward = Forward(network, spec, averaging, tiling, batch_size, own_noise)
+        self.forward = Forward(network, spec, averaging or Averaging(), tiling, batch_size, own_noise)
 
     @classmethod
     def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:
