@@ -17,6 +17,7 @@ from paddle_restore.data.tags import ICC, ORIENTATION, Reader, Tags, number, rea
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ICC_LARGEST = 1 << 22
+_EXTRA_SAMPLES = 338
 _FULL_PICTURES = (0, 2)  # TIFF's NewSubfileType, of no thumbnail and no mask
 
 
@@ -28,7 +29,8 @@ class NotSupported(ValueError):
 class Header:
     """height, width: as stored, before `orientation` (EXIF's 1 to 8) turns the picture upright.
 
-    orientation_at: where a TIFF says it, as (place in the file, byte order); OpenCV turns some itself.
+    amend: (place in the file, bytes) to put there for OpenCV, which would turn some TIFF files itself,
+    and multiply colours by their opacity in others.
     """
 
     format: str
@@ -37,7 +39,7 @@ class Header:
     tags: Tags = field(default_factory=dict)
     icc: bytes = b""
     dpi: Optional[tuple[float, float]] = None
-    orientation_at: Optional[tuple[int, str]] = None
+    amend: tuple[tuple[int, bytes], ...] = ()
     floating: bool = False
 
     @property
@@ -202,10 +204,13 @@ def _tiff(file: BinaryIO) -> Header:
         if number(page, 254) in _FULL_PICTURES and number(page, 256):
             raise NotSupported("holds several pictures (pages); save each as a file of its own")
     profile = tags.pop(ICC, None)
-    at = (places[ORIENTATION], reader.order) if ORIENTATION in places else None
+    plain = {ORIENTATION: 1, _EXTRA_SAMPLES: 0}
+    amend = tuple(
+        (places[name], struct.pack(reader.order + "H", plain[name])) for name in plain if name in places
+    )
     icc = profile.data if profile and len(profile.data) <= ICC_LARGEST else b""
     floating = number(tags, 339, 1) == 3
-    return _sized(Header("TIFF", number(tags, 257), number(tags, 256), tags, icc, None, at, floating))
+    return _sized(Header("TIFF", number(tags, 257), number(tags, 256), tags, icc, None, amend, floating))
 
 
 def _refuse_unknown_tiff(tags: Tags) -> None:

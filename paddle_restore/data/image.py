@@ -32,8 +32,8 @@ _TURNS = (0, 0, 1, 3, 2, 4, 6, 7, 5)
 # Rows of a picture that are worked on at once: a picture may have a gigabyte, its copies as well.
 _ROWS = 256
 
-# A broken file is one line of ours, not several of OpenCV's.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# A broken file is one line of ours, not several of OpenCV's. The setter's name is 5's, or 4's.
+(cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,8 @@ def _decode(path: Path, header: Header) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not is_whole(memoryview(data), header):
         raise broken
-    if header.orientation_at:
-        place, order = header.orientation_at
-        data[place : place + 2] = np.array([1], order + "u2").view(np.uint8)
+    for place, value in header.amend:
+        data[place : place + len(value)] = np.frombuffer(value, np.uint8)
     try:
         # "Unchanged" turns nothing. Not IMREAD_COLOR_RGB: OpenCV 5.0 fills 16-bit TIFF with garbage by it.
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -236,7 +235,7 @@ def _options(suffix: str, deep: bool, quality: Optional[int]) -> list[int]:
         return [cv2.IMWRITE_WEBP_QUALITY, quality]
     if suffix in (".tif", ".tiff") and deep:
         # LZW, the default, makes 16-bit photographs larger than they are; 8 is Deflate.
-        return [cv2.IMWRITE_TIFF_COMPRESSION, 8, cv2.IMWRITE_TIFF_PREDICTOR, 2]
+        return [cv2.IMWRITE_TIFF_COMPRESSION, 8]
     return []
 
 

@@ -116,7 +116,8 @@ def embed(encoded: memoryview, suffix: str, size: tuple[int, int, int], metadata
     height, width, channels = size
     tags, icc = metadata.tags(height, width), metadata.profile(channels)
     if suffix in (".tif", ".tiff"):
-        return _into_tiff(encoded, tags, icc, metadata.dpi)
+        opacity = {338: short(2)} if channels == 4 else {}
+        return _into_tiff(encoded, {**tags, **opacity, **_resolution(metadata.dpi)}, icc)
     exif = pack_block(tags) if tags else b""
     if suffix == ".png":
         return _into_png(encoded, exif, icc, metadata.dpi)
@@ -177,13 +178,13 @@ def _into_webp(encoded: memoryview, exif: bytes, icc: bytes, size: tuple[int, in
     return [b"RIFF" + struct.pack("<I", sum(map(len, body))), *body]
 
 
-def _into_tiff(encoded: memoryview, tags: Tags, icc: bytes, dpi: Optional[tuple]) -> list[Buffer]:
+def _into_tiff(encoded: memoryview, tags: Tags, icc: bytes) -> list[Buffer]:
     """Append a directory that has all tags; the encoder's own remains as unused bytes before it."""
     reader = Reader(View(encoded))
     if reader.big:
         return [encoded]
     end = len(encoded) + len(encoded) % 2
-    directory = {**tags, **reader.directory(reader.first)[0], **_resolution(dpi)}
+    directory = {**reader.directory(reader.first)[0], **tags}
     if icc:
         directory[ICC] = Tag(7, icc)
     head = b"II*\0" + struct.pack("<I", end)
