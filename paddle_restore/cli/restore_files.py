@@ -55,6 +55,12 @@ def add_files(parser: argparse.ArgumentParser, positional: bool = False) -> None
         choices=(8, 16),
         help="bits (default: the input's own; 16 for raw files; JPEG and WebP always have 8)",
     )
+    parser.add_argument(
+        "--metadata",
+        choices=("keep", "none"),
+        default="keep",
+        help="colour profile and EXIF (place and camera too) of the input: written along, or left out",
+    )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
         "--ratio",
@@ -217,7 +223,8 @@ class _Run:
                 target = self._target(job.item.path)
                 if target is not None:
                     job.scores = self._compare(job, target)
-                self.restorer.write(job.restored, job.item.written, self.args.depth)
+                keep = self.args.metadata == "keep"
+                self.restorer.write(job.restored, job.item.written, self.args.depth, keep)
         return jobs
 
     def _report(self, jobs: list[_Job]) -> None:

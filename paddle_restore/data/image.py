@@ -52,10 +52,10 @@ class Form:
     metadata: Metadata = NO_METADATA
 
     def shape(self, picture: np.ndarray, depth: Optional[int] = None) -> np.ndarray:
-        """(H, W, 3) float in [0, 1] -> (H, W), (H, W, 3) or (H, W, 4) integers of `depth` bits."""
+        """(H, W, 3), float in [0, 1] or integers -> (H, W), (H, W, 3) or (H, W, 4) of `depth` bits."""
         depth = depth or self.depth
         if self.grey:
-            return to_integer(picture.mean(axis=2), depth)
+            return to_integer(to_float(picture).mean(axis=2), depth)
         colours = to_integer(picture, depth)
         if self.alpha is None:
             return colours
@@ -247,8 +247,14 @@ def to_float(image: np.ndarray) -> np.ndarray:
 
 
 def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
-    """float in [0, 1] (values outside are clipped) -> uint8 or uint16, rounded to nearest."""
+    """float in [0, 1] (values outside are clipped) -> uint8 or uint16, rounded to nearest.
+
+    Integers are taken to the other depth, or passed on.
+    """
     top = 2**depth - 1
+    if image.dtype == (np.uint8 if depth == 8 else np.uint16):
+        return image
+    image = to_float(image)
     integers = np.empty(image.shape, np.uint8 if depth == 8 else np.uint16)
     for rows, stored in zip(_strips(image), _strips(integers)):
         stored[:] = np.rint(np.clip(rows, 0, 1) * top)

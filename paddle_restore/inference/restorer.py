@@ -19,6 +19,7 @@ from paddle_restore.data.image import (
     to_float,
     write_image,
 )
+from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import develop, is_raw, read_raw, upright, warn_of_black_level
 from paddle_restore.errors import UserError
@@ -133,15 +134,17 @@ class Restorer:
         output: Union[str, Path],
         ratio: Optional[float] = None,
         depth: Optional[int] = None,
+        metadata: bool = True,
     ) -> Restored:
         """Restore `source` into the file `output`, whose suffix says its format; return the picture.
 
         `depth` (8 or 16 bits) is the input's own unless given, and 16 for raw files where the format has it.
+        The input's colour profile and EXIF go along, unless `metadata` is False.
         Raises UserError like `__call__`, and for what cannot be written.
         """
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
-        self.write(restored, Path(output))
+        self.write(restored, Path(output), metadata=metadata)
         return restored
 
     # The steps apart, for those who overlap or time them.
@@ -162,7 +165,8 @@ class Restorer:
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
-        return Frame(Source(raw, self.spec.input, ratio), raw.orientation, ratio, Form(depth=16))
+        form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
+        return Frame(Source(raw, self.spec.input, ratio), raw.orientation, ratio, form)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> Frame:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
@@ -189,9 +193,12 @@ class Restorer:
             for frame, output in zip(frames, outputs)
         ]
 
-    def write(self, restored: Restored, path: Path, depth: Optional[int] = None) -> None:
-        """Write a picture in the form of its input."""
-        write_image(path, restored.form.shape(restored.picture, depth))
+    def write(
+        self, restored: Restored, path: Path, depth: Optional[int] = None, metadata: bool = True
+    ) -> None:
+        """Write a picture in the form of its input, with the input's profile and metadata or without."""
+        form = restored.form
+        write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
 
     def target(self, path: Path) -> np.ndarray:
         """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
