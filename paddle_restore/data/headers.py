@@ -235,13 +235,6 @@ def _refuse_unknown_tiff(tags: Tags) -> None:
         raise NotSupported(f"is a TIFF of {bits}-bit {name} numbers; save it with 8 or 16 bits")
 
 
-def resolution(tags: Tags) -> Optional[tuple[float, float]]:
-    """Return the dots per inch, across and down, that EXIF or TIFF tags say."""
-    across, down = (float(tags[name].numbers[0]) if number(tags, name) else 0.0 for name in (282, 283))
-    scale = {2: 1.0, 3: 2.54}.get(number(tags, 296, 2))
-    return (across * scale, down * scale) if across > 0 and down > 0 and scale else None
-
-
 def _bmp(file: BinaryIO) -> Header:
     if _part(file, 14, 4) == b"\x0c\0\0\0":
         raise NotSupported("is a bitmap of OS/2; save it as PNG")

@@ -6,7 +6,6 @@ along (`Form.metadata`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -17,6 +16,9 @@ import numpy as np
 from paddle_restore.data.files import atomic_path
 from paddle_restore.data.headers import Header, NotSupported, read_header
 from paddle_restore.data.metadata import NO_METADATA, Metadata, embed
+from paddle_restore.data.pixels import crop_or_pad as crop_or_pad
+from paddle_restore.data.pixels import strips, to_float, to_integer, upright
+from paddle_restore.data.tiff import encode_tiff
 from paddle_restore.data.whole import is_whole
 from paddle_restore.errors import UserError
 
@@ -28,9 +30,6 @@ _OPAQUE = {".jpg", ".jpeg", ".bmp"}
 
 # EXIF's orientation (its table 6) -> the bits of `upright`.
 _TURNS = (0, 0, 1, 3, 2, 4, 6, 7, 5)
-
-# Rows of a picture that are worked on at once: a picture may have a gigabyte, its copies as well.
-_ROWS = 256
 
 # A broken file is one line of ours, not several of OpenCV's. The setter's name is 5's, or 4's.
 (cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
@@ -106,7 +105,7 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
         colours = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
     else:
         colours = stored
-        for rows in _strips(colours):
+        for rows in strips(colours):
             rows[:] = cv2.cvtColor(rows, cv2.COLOR_BGR2RGB)
     form = Form(depth, stored.ndim == 2, alpha, metadata)
     return np.ascontiguousarray(upright(colours, turn)), form
@@ -171,10 +170,6 @@ def _from_float(path: Path, image: np.ndarray) -> np.ndarray:
     return to_integer(image, 16)
 
 
-def _strips(image: np.ndarray) -> Iterator[np.ndarray]:
-    return (image[row : row + _ROWS] for row in range(0, len(image), _ROWS))
-
-
 def write_image(
     path: str | Path,
     image: np.ndarray,
@@ -195,86 +190,42 @@ def write_image(
         raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
     suffix = path.suffix.lower()
     image = _storable(image, suffix, depth)
-    options = _options(suffix, image.dtype == np.uint16, quality)
     try:
-        good, encoded = cv2.imencode(suffix, image, options)
-    except cv2.error:
-        good = False
-    if not good:
+        parts = _encode(image, suffix, metadata or NO_METADATA, quality)
+    except (ValueError, cv2.error):
         raise UserError(
             f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as {suffix[1:].upper()}; "
             "choose .png or .tif"
-        )
-    parts = [memoryview(encoded).cast("B")]
-    if metadata is not None:
-        parts = embed(parts[0], suffix, (*image.shape, 1)[:3], metadata)
+        ) from None
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for part in parts:
             file.write(part)
 
 
+def _encode(image: np.ndarray, suffix: str, metadata: Metadata, quality: Optional[int]) -> list:
+    """Return the parts of a file. Raises ValueError or cv2.error for what the format cannot hold."""
+    size = (*image.shape, 1)[:3]
+    if suffix in (".tif", ".tiff"):
+        return encode_tiff(image, metadata.of_tiff(*size))
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if size[2] == 4 else cv2.COLOR_RGB2BGR)
+    options = []  # PNG's are OpenCV's quickest already (docs/pictures.md)
+    if suffix in (".jpg", ".jpeg"):
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality or JPEG_QUALITY]
+    elif suffix == ".webp" and quality:
+        options = [cv2.IMWRITE_WEBP_QUALITY, quality]
+    good, encoded = cv2.imencode(suffix, image, options)
+    if not good:
+        raise ValueError("the encoder refused")
+    return embed(memoryview(encoded).cast("B"), suffix, size, metadata)
+
+
 def _storable(image: np.ndarray, suffix: str, depth: int) -> np.ndarray:
-    """Integers of the depth and channels that the format has, in OpenCV's order."""
+    """Integers of the depth and channels that the format has."""
     if image.dtype not in (np.uint8, np.uint16):
         image = to_integer(image, 8 if suffix in _EIGHT_BITS else depth)
     elif suffix in _EIGHT_BITS and image.dtype == np.uint16:
         image = to_integer(to_float(image), 8)
     if image.ndim == 3 and image.shape[2] == 4 and suffix in _OPAQUE:
         image = image[..., :3]
-    if image.ndim == 2:
-        return image
-    code = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    return cv2.cvtColor(np.ascontiguousarray(image), code)
-
-
-def _options(suffix: str, deep: bool, quality: Optional[int]) -> list[int]:
-    """OpenCV's defaults but where measured otherwise; for PNG they are its fastest (docs/pictures.md)."""
-    if suffix in (".jpg", ".jpeg"):
-        return [cv2.IMWRITE_JPEG_QUALITY, quality or JPEG_QUALITY]
-    if suffix == ".webp" and quality:
-        return [cv2.IMWRITE_WEBP_QUALITY, quality]
-    if suffix in (".tif", ".tiff") and deep:
-        # LZW, the default, makes 16-bit photographs larger than they are; 8 is Deflate.
-        return [cv2.IMWRITE_TIFF_COMPRESSION, 8]
-    return []
-
-
-def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 -> float32 in [0, 1]; float passes as float32."""
-    if image.dtype in (np.uint8, np.uint16):
-        return np.divide(image, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)
-    return image.astype(np.float32, copy=False)
-
-
-def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
-    """float in [0, 1] (values outside are clipped) -> uint8 or uint16, rounded to nearest.
-
-    Integers are taken to the other depth, or passed on.
-    """
-    top = 2**depth - 1
-    if image.dtype == (np.uint8 if depth == 8 else np.uint16):
-        return image
-    image = to_float(image)
-    integers = np.empty(image.shape, np.uint8 if depth == 8 else np.uint16)
-    for rows, stored in zip(_strips(image), _strips(integers)):
-        stored[:] = np.rint(np.clip(rows, 0, 1) * top)
-    return integers
-
-
-def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an (H, W) or (H, W, C) picture by LibRaw's flip: bit 1 mirrors columns, 2 rows, 4 transposes."""
-    picture = picture[:, ::-1] if orientation & 1 else picture
-    picture = picture[::-1] if orientation & 2 else picture
-    return picture.swapaxes(0, 1) if orientation & 4 else picture
-
-
-def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(C, H, W) -> (C, height, width): cut at the bottom and right, or continue by reflection.
-
-    Grows each side to less than twice its length.
-    """
-    image = image[:, :height, :width]
-    bottom, right = height - image.shape[1], width - image.shape[2]
-    if not (bottom or right):
-        return image
-    return np.pad(image, ((0, 0), (0, bottom), (0, right)), mode="reflect")
+    return np.ascontiguousarray(image)

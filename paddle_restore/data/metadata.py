@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from paddle_restore.data.headers import Header, read_header, resolution, riff_chunks
+from paddle_restore.data.headers import Header, read_header, riff_chunks
 from paddle_restore.data.tags import (
     EXIF,
     GPS,
@@ -25,7 +25,7 @@ from paddle_restore.data.tags import (
     Tag,
     Tags,
     View,
-    pack,
+    number,
     pack_block,
     read_block,
     short,
@@ -51,7 +51,7 @@ class Metadata:
 
     @classmethod
     def of(cls, header: Header) -> Metadata:
-        dpi = header.dpi or resolution(header.tags)
+        dpi = header.dpi or _said_resolution(header.tags)
         return cls(_kept(header.tags), header.icc, dpi if dpi and all(0 < x < 1e6 for x in dpi) else None)
 
     def tags(self, height: int, width: int) -> Tags:
@@ -66,6 +66,12 @@ class Metadata:
         """The ICC profile, if it is one for so many channels."""
         return self.icc if self.icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ") else b""
 
+    def of_tiff(self, height: int, width: int, channels: int) -> Tags:
+        """The tags of an upright TIFF of that size: EXIF's, the resolution and the profile."""
+        icc = self.profile(channels)
+        tags = {**self.tags(height, width), **_resolution(self.dpi)}
+        return {**tags, ICC: Tag(7, icc)} if icc else tags
+
 
 NO_METADATA = Metadata()
 
@@ -76,6 +82,13 @@ def _kept(tags: Tags) -> bytes:
     if exif:
         kept[EXIF] = exif
     return pack_block(kept) if kept else b""
+
+
+def _said_resolution(tags: Tags) -> Optional[tuple[float, float]]:
+    """Return the dots per inch, across and down, that EXIF or TIFF tags say."""
+    across, down = (float(tags[name].numbers[0]) if number(tags, name) else 0.0 for name in (282, 283))
+    scale = {2: 1.0, 3: 2.54}.get(number(tags, 296, 2))
+    return (across * scale, down * scale) if across > 0 and down > 0 and scale else None
 
 
 def _resolution(dpi: Optional[tuple[float, float]]) -> Tags:
@@ -111,13 +124,11 @@ def raw_metadata(path: str | Path) -> Metadata:
 def embed(encoded: memoryview, suffix: str, size: tuple[int, int, int], metadata: Metadata) -> list[Buffer]:
     """Return an encoded picture's file in parts, with the metadata where its format has room for them.
 
-    `size` is (height, width, channels). BMP has room for none; a JPEG's EXIF must be below 64 KiB.
+    `size` is (height, width, channels). BMP has room for none (TIFF: `Metadata.of_tiff`);
+    a JPEG's EXIF must be below 64 KiB.
     """
     height, width, channels = size
     tags, icc = metadata.tags(height, width), metadata.profile(channels)
-    if suffix in (".tif", ".tiff"):
-        opacity = {338: short(2)} if channels == 4 else {}
-        return _into_tiff(encoded, {**tags, **opacity, **_resolution(metadata.dpi)}, icc)
     exif = pack_block(tags) if tags else b""
     if suffix == ".png":
         return _into_png(encoded, exif, icc, metadata.dpi)
@@ -176,16 +187,3 @@ def _into_webp(encoded: memoryview, exif: bytes, icc: bytes, size: tuple[int, in
     for kind, data in chunks:
         body += [kind + struct.pack("<I", len(data)), data, b"\0" * (len(data) % 2)]
     return [b"RIFF" + struct.pack("<I", sum(map(len, body))), *body]
-
-
-def _into_tiff(encoded: memoryview, tags: Tags, icc: bytes) -> list[Buffer]:
-    """Append a directory that has all tags; the encoder's own remains as unused bytes before it."""
-    reader = Reader(View(encoded))
-    if reader.big:
-        return [encoded]
-    end = len(encoded) + len(encoded) % 2
-    directory = {**reader.directory(reader.first)[0], **tags}
-    if icc:
-        directory[ICC] = Tag(7, icc)
-    head = b"II*\0" + struct.pack("<I", end)
-    return [head, encoded[8:], b"\0" * (len(encoded) % 2), pack(directory, end)]
