@@ -140,8 +140,8 @@ def _compare_statistics(eager: EagerNetwork, network: Any, x: np.ndarray, graph:
     allowed = float(2 * expected.std(0).mean() / np.sqrt(draws)) + TOLERANCE
     if expected.shape != got.shape or not difference <= allowed or not got.std(0).mean() > 0:
         raise UserError(
-            f"export: the {graph} graph's mean over {draws} draws differs from the network's by {difference:.3g} "
-            f"(allowed {allowed:.3g}); nothing was written"
+            f"export: the {graph} graph's mean over {draws} draws differs from the network's "
+            f"by {difference:.3g} (allowed {allowed:.3g}); nothing was written"
         )
     return Check(graph=graph, input_shape=x.shape, max_difference=difference)
 
