@@ -5,8 +5,8 @@ Started by `tools/benchmark.py --compare` as
     python benchmarks/torch_networks.py ID FOLDER PRECISION LAYOUT THREADS
 
 where FOLDER holds `weights.npz` (arrays by the names of the PaddlePaddle network, which the modules
-below share) and `input.npz`. It writes its output to FOLDER/PRECISION-LAYOUT.npy and then runs once for
-every line on its standard input, answering with milliseconds.
+below share) and `input.npz`. It writes its output to FOLDER/pytorch-PRECISION-LAYOUT.npz and then runs
+for every line on its standard input, answering with milliseconds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from paddle_restore.cli.side_by_side import serve
+from paddle_restore.cli.side_by_side import load_arrays, serve
 
 
 def conv(before: int, after: int, size: int, groups: int = 1, bias: bool = True) -> nn.Conv2d:
@@ -273,7 +272,7 @@ NETWORKS = {
 
 def load(id: str, file: Path) -> nn.Module:
     """The network with the weights of `file`; weight normalisation is multiplied out."""
-    state = {name: torch.from_numpy(array) for name, array in np.load(file).items()}
+    state = {name: torch.from_numpy(array) for name, array in load_arrays(file).items()}
     for name in [name for name in state if name.endswith("weight_v")]:
         v, g = state.pop(name), state.pop(f"{name[:-1]}g")
         state[name[:-2]] = v * (g / v.square().sum((1, 2, 3), keepdim=True).sqrt())
@@ -289,14 +288,14 @@ def main() -> None:
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     layout = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     network = load(id, Path(folder) / "weights.npz").to(kind, memory_format=layout)
-    arrays = np.load(Path(folder) / "input.npz").values()
+    arrays = load_arrays(Path(folder) / "input.npz").values()
 
     def run():
         # What a user has and wants is float32 in the plain layout; the way there and back counts.
         inputs = [torch.from_numpy(array).to(kind).contiguous(memory_format=layout) for array in arrays]
         return network(*inputs).float().contiguous().numpy()
 
-    serve(run, Path(folder) / f"pytorch-{precision}-{sys.argv[4]}.npy")
+    serve(run, Path(folder) / f"pytorch-{precision}-{sys.argv[4]}.npz")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -32,9 +33,21 @@ _BACKENDS = {
 }
 
 
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(path, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    with ZipFile(path) as archive:
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(archive.open(name), allow_pickle=False)
+            for name in archive.namelist()
+        }
+
+
 def serve(run: Callable[[], np.ndarray], output: Path) -> None:
     """The worker's side: save one output, then run for every line of standard input and tell the time."""
-    np.save(output, run())
+    save_arrays(output, {"output": run()})
     print(_MARK, flush=True)
     for _ in sys.stdin:
         run()
@@ -49,8 +62,8 @@ def serve_backend() -> None:
     from paddle_restore.inference.backends import open_network
 
     network = open_network(folder, backend, "cpu", precision, int(threads))
-    arrays = list(np.load(Path(work) / "input.npz").values())
-    serve(lambda: network(*arrays), Path(work) / f"{backend}-{precision}.npy")
+    arrays = list(load_arrays(Path(work) / "input.npz").values())
+    serve(lambda: network(*arrays), Path(work) / f"{backend}-{precision}.npz")
 
 
 class Way:
@@ -112,7 +125,7 @@ def compare(id: str, folder: Path, work: Path, trials: int, warmup: int) -> list
     finally:
         for way in ways:
             way.close()
-    reference = np.load(ways[0].output) if ways[0].failed is None else None
+    reference = load_arrays(ways[0].output)["output"] if ways[0].failed is None else None
     return [_row(id, way, reference, threads) for way in ways]
 
 
@@ -123,13 +136,13 @@ def _ways(id: str, folder: Path, work: Path, threads: str) -> list[tuple]:
         if find_spec(library) and (backend == "paddle" or (folder / "model.onnx").is_file()):
             for precision in precisions:
                 command = ["-c", code, str(folder), str(work), backend, precision, threads]
-                ways.append((backend, precision, command, work / f"{backend}-{precision}.npy"))
+                ways.append((backend, precision, command, work / f"{backend}-{precision}.npz"))
     if find_spec("torch") and TORCH_NETWORKS.is_file() and (work / "weights.npz").is_file():
         for precision in ("fp32", "bf16"):
             for layout in ("contiguous", "channels_last"):
                 command = [str(TORCH_NETWORKS), id, str(work), precision, layout, threads]
                 label = f"pytorch {layout}"
-                ways.append((label, precision, command, work / f"pytorch-{precision}-{layout}.npy"))
+                ways.append((label, precision, command, work / f"pytorch-{precision}-{layout}.npz"))
     return ways
 
 
@@ -140,7 +153,7 @@ def _row(id: str, way: Way, reference: Optional[np.ndarray], threads: int) -> di
     low, median, high = np.percentile(way.times, (25, 50, 75)).tolist()
     row |= {"median_ms": median, "quartiles_ms": [low, high], "trials": len(way.times)}
     if reference is not None:
-        difference = np.load(way.output).astype(np.float64) - reference
+        difference = load_arrays(way.output)["output"].astype(np.float64) - reference
         row["max_difference"] = float(np.abs(difference).max())
         row["psnr"] = psnr(difference)
     return row
@@ -195,7 +208,7 @@ def _compare_folder(folder: Path, work: Path, args: Any) -> list[dict[str, Any]]
     package = read_package(folder)
     if package.graph.program is None:
         raise UserError(f"{folder}: has no paddle graph to compare with; export it with --format all")
-    np.savez(work / "input.npz", **network_inputs(package.model_spec, args.input_size))
+    save_arrays(work / "input.npz", network_inputs(package.model_spec, args.input_size))
     return compare(package.name, folder, work, args.trials, args.warmup)
 
 
@@ -209,7 +222,7 @@ def _export(id: str, folder: Path, work: Path) -> None:
 
     paddle.seed(0)
     model = create_model(id)
-    np.savez(work / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
+    save_arrays(work / "weights.npz", {name: value.numpy() for name, value in model.state_dict().items()})
     export(model, folder, id, Preprocess(), format="all" if find_spec("paddle2onnx") else "paddle")
 
 
