@@ -33,17 +33,21 @@ def export(
     preprocess: Preprocess,
     noise_inside: bool = False,
     format: str = "paddle",
+    legacy: bool = False,
 ) -> Package:
     """Trace `model` (with `.spec`) for any batch, height and width, check it, and fill `folder`.
 
     The noise of a latent is the graph's second input, `noise`, or drawn by the graph itself.
-    `format` is `paddle`, `onnx` or `all`.
+    `format` is `paddle`, `onnx` or `all`; `legacy` writes Paddle's graph as `model.pdmodel`, which
+    PaddlePaddle 2.6 reads too.
 
     The folder appears whole or not at all. Raises UserError if a graph, run by Paddle Inference or
     ONNX Runtime, differs from the eager network by more than `TOLERANCE` on any of three sizes.
     """
     graphs = FORMATS[format]
     if "onnx" in graphs:
+        if legacy:
+            raise UserError("ONNX is made from the graph of PaddlePaddle 3; export it without --legacy")
         require_onnx()
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
@@ -59,7 +63,7 @@ def export(
         inputs = {"input": spec.in_channels}
         if spec.latent and not noise_inside:
             inputs["noise"] = spec.latent.channels
-        graph = _trace(eager.model, inputs, inner)
+        graph = _trace_legacy(eager.model, inputs, inner) if legacy else _trace(eager.model, inputs, inner)
         if "onnx" in graphs:
             write_onnx(inner / graph.program, inner / graph.parameters, inner / ONNX)
             graph = graph.model_copy(update={"onnx": ONNX})
@@ -96,6 +100,20 @@ def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
     paddle.jit.save(static, str(folder / STEM))
     program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (folder / n).is_file())
     return Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs))
+
+
+def _trace_legacy(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
+    if not hasattr(paddle, "pir_utils"):
+        return _trace(model, inputs, folder)  # PaddlePaddle 2.6 has no other graph
+    try:
+        with paddle.pir_utils.OldIrGuard():
+            return _trace(model, inputs, folder)
+    except TypeError:
+        # 3.3.1 binds exp, sigmoid, matmul and more to its new graph alone.
+        raise UserError(
+            f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; "
+            "export it with PaddlePaddle 2.6, or without --legacy"
+        ) from None
 
 
 def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[Check]:

@@ -256,3 +256,25 @@ def test_an_onnx_export_without_its_libraries_is_one_line(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"needs paddle2onnx, onnx and onnxruntime .*pip install"):
         export_module.export(tiny_model("lamba"), tmp_path / "a", "lamba", Preprocess(), format="all")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("id", ["sid_unet", "sid_unet_xtrans", "lamba"])
+def test_a_legacy_folder_runs(tmp_path, id):
+    model = tiny_model(id)
+    export(model, tmp_path / "a", id, Preprocess(), legacy=True)
+    assert read_package(tmp_path / "a").graph.program == "model.pdmodel"
+    arrays = inputs(model.spec, (2, 96, 64))
+    difference = np.abs(open_network(tmp_path / "a")(*arrays) - EagerNetwork(model)(*arrays)).max()
+    assert difference < 1e-4
+    # The new graph is what the next export makes, and takes the folder over.
+    export(model, tmp_path / "a", id, Preprocess())
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"inference.yml", "model.json", "model.pdiparams"}
+
+
+@pytest.mark.skipif(not hasattr(paddle, "pir_utils"), reason="PaddlePaddle 2.6 exports every network")
+def test_what_legacy_cannot_trace_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"cannot trace this network as model.pdmodel; export it with"):
+        export(tiny_model("invdn"), tmp_path / "a", "invdn", Preprocess(), legacy=True)
+    with pytest.raises(UserError, match=r"without --legacy"):
+        export(tiny_model("sid_unet"), tmp_path / "a", "sid_unet", Preprocess(), format="all", legacy=True)
+    assert not list(tmp_path.iterdir())
