@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,9 @@ def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
 
 
 def _trace_legacy(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
-    if not hasattr(paddle, "pir_utils"):
-        return _trace(model, inputs, folder)  # PaddlePaddle 2.6 has no other graph
+    guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)  # PaddlePaddle 2.6 has no other graph
     try:
-        with paddle.pir_utils.OldIrGuard():
+        with guard():
             return _trace(model, inputs, folder)
     except TypeError:
         # 3.3.1 binds exp, sigmoid, matmul and more to its new graph alone.

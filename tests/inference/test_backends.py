@@ -157,9 +157,9 @@ def test_onnx_alone_and_its_free_sides(tmp_path):
 
 
 def test_slopes_are_repaired_one_by_one(exported):
+    folder, _, _ = exported("mirnet")
     import onnx
 
-    folder, _, _ = exported("mirnet")
     nodes = [n for n in onnx.load(folder / "model.onnx").graph.node if n.op_type == "LeakyRelu"]
     slopes = [round(node.attribute[0].f, 4) for node in nodes]
     assert len(set(slopes)) > 5
@@ -266,12 +266,15 @@ def test_a_legacy_folder_runs(tmp_path, id):
     arrays = inputs(model.spec, (2, 96, 64))
     difference = np.abs(open_network(tmp_path / "a")(*arrays) - EagerNetwork(model)(*arrays)).max()
     assert difference < 1e-4
-    # The new graph is what the next export makes, and takes the folder over.
+    # The next export takes the folder over: of two graphs, one would be stale.
     export(model, tmp_path / "a", id, Preprocess())
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {"inference.yml", "model.json", "model.pdiparams"}
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert len(names & {"model.json", "model.pdmodel"}) == 1
 
 
-@pytest.mark.skipif(not hasattr(paddle, "pir_utils"), reason="PaddlePaddle 2.6 exports every network")
+@pytest.mark.skipif(
+    not hasattr(paddle.pir_utils, "OldIrGuard"), reason="PaddlePaddle 2.6 exports every network"
+)
 def test_what_legacy_cannot_trace_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"cannot trace this network as model.pdmodel; export it with"):
         export(tiny_model("invdn"), tmp_path / "a", "invdn", Preprocess(), legacy=True)
