@@ -6,8 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from paddle_restore.cli.common import positive
-from paddle_restore.cli.infer import add_backend
+from paddle_restore.cli.common import add_backend, positive
 from paddle_restore.errors import UserError
 
 

@@ -117,7 +117,10 @@ def read_raw(path: str | Path) -> RawImage:
 
 
 def raw_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) of the whole sensor frame, before it is unpacked. Raises UserError like `read_raw`."""
+    """Return (height, width) of the whole sensor frame, before it is unpacked.
+
+    Raises UserError like `read_raw`.
+    """
     with _open(Path(path)) as raw:
         return int(raw.sizes.raw_height), int(raw.sizes.raw_width)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -172,7 +172,7 @@ def public(error: Exception, job: Job) -> str:
 
 
 def status_of(error: Exception) -> tuple[int, str]:
-    """The HTTP status of a worker's error, and what to say where the error's own text is not meant for clients."""
+    """The HTTP status of a worker's error, and the line that clients may see of it."""
     if isinstance(error, Problem):
         return error.status, str(error)
     if isinstance(error, UserError):

@@ -183,8 +183,8 @@ class Pool:
     def _obituary(self, worker: Worker) -> str:
         if worker.over_memory:
             return (
-                f"needed more than the {self.settings.worker_memory / 1e9:.1f} GB of memory that a request may; "
-                "send a smaller picture, or a smaller tile"
+                f"needed more than the {self.settings.worker_memory / 1e9:.1f} GB of memory "
+                "that a request may; send a smaller picture, or a smaller tile"
             )
         return "the process that worked on it was ended by the system; it has been replaced"
 
@@ -201,7 +201,8 @@ class Pool:
         pause = 0.5
         while not self._stopping:
             try:
-                return await self._add()
+                await self._add()
+                return
             except (UserError, OSError) as error:
                 print(f"warning: no new worker yet: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(pause)

@@ -130,7 +130,10 @@ class Service:
 
 
 class Place:
-    """A request's right to be here: its share of the queue, its files, its progress. `leave` gives all back."""
+    """A request's right to be here: its share of the queue, its files, its progress.
+
+    `leave` gives all back.
+    """
 
     def __init__(self, service: Service, id: Optional[str]):
         self._service, self._id, self._left = service, id, False
