@@ -69,10 +69,8 @@ def drawn_scene() -> np.ndarray:
     sign = np.zeros((_HEIGHT, _WIDTH), np.uint8)  # OpenCV 5 writes into bytes only
     cv2.putText(sign, "CAFE", (330, 380), cv2.FONT_HERSHEY_DUPLEX, 1.0, 255, 2, cv2.LINE_AA)
     canvas += (np.array([0.95, 0.30, 0.25], np.float32) - canvas) * (sign[..., None] / np.float32(255))
-    for i in range(9):  # lines that are finer and finer, to see what stays of them
-        cv2.line(
-            canvas, (640 + i * (10 - i), 440), (640 + i * (10 - i), 495), (0.9, 0.9, 0.9), 1, cv2.LINE_AA
-        )
+    for x in 640 + np.cumsum(range(11, 2, -1)):  # lines nearer and nearer, to see what stays of them
+        cv2.line(canvas, (int(x), 440), (int(x), 495), (0.9, 0.9, 0.9), 1, cv2.LINE_AA)
     return np.clip(canvas, 0, 1)
 
 

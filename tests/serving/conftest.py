@@ -20,7 +20,9 @@ from paddle_restore.data.synthetic.dng import write_dng
 from tests.conftest import ROOT
 
 for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httpx"):
-    pytest.importorskip(name, reason=f"the service's tests need {name}: pip install 'paddle_restore[serve,dev]'")
+    pytest.importorskip(
+        name, reason=f"the service's tests need {name}: pip install 'paddle_restore[serve,dev]'"
+    )
 
 import httpx  # noqa: E402
 
@@ -39,7 +41,11 @@ class Running:
         environment["TMPDIR"] = str(self.temporary)
         command = [sys.executable, "-m", "paddle_restore", "serve", "--port", "0", "--threads", "1"]
         self.process = subprocess.Popen(
-            [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [*command, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         self.errors: list[str] = []
         threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True).start()

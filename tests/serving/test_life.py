@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 
+from paddle_restore.data.image import write_image
 from tests.serving.conftest import Running
 
 TOKEN = "0123456789abcdef0123"
@@ -53,20 +55,29 @@ def test_a_token_and_sigterm(exported, files, tmp_path):
         running.process.kill()
 
 
-def test_time_and_memory_are_limited(exported, files):
-    limits = ("--seconds", 2, "--worker_memory", 0.8, "--memory", 8)
-    running = Running(("--model_dir", exported / "mirnet", *limits))
+def test_time_is_limited(exported, files):
+    running = Running(("--model_dir", exported / "mirnet", "--seconds", 2))
     assert running.url, running.errors
     try:
-        slow = running.post(params={"self_ensemble": "x8", "tile": "64"}, content=(files / "slow.png").read_bytes())
+        options = {"self_ensemble": "x8", "tile": "64"}
+        slow = running.post(params=options, content=(files / "slow.png").read_bytes())
         assert slow.status_code == 503
         assert "took longer than the 2 seconds" in slow.json()["error"]
         running.until("paddle_restore_workers", 1, seconds=60)
-        large = running.post(content=(files / "large.png").read_bytes())
-        assert large.status_code == 503
-        assert "needed more than the 0.8 GB of memory" in large.json()["error"]
-        running.until("paddle_restore_workers", 1, seconds=60)
         assert running.post(content=(files / "a.png").read_bytes()).status_code == 200
+    finally:
+        running.process.kill()
+
+
+def test_memory_is_limited(exported, tmp_path):
+    write_image(tmp_path / "large.png", np.zeros((1500, 2000, 3)))
+    running = Running(("--model_dir", exported / "mirnet", "--worker_memory", 1, "--memory", 20))
+    assert running.url, running.errors
+    try:
+        large = running.post(content=(tmp_path / "large.png").read_bytes())
+        assert large.status_code == 503
+        assert "needed more than the 1.0 GB of memory" in large.json()["error"]
+        running.until("paddle_restore_workers", 1, seconds=60)
     finally:
         running.process.kill()
 

@@ -12,6 +12,7 @@ let chosen = null; // the File
 let running = null; // the XMLHttpRequest
 let result = null; // {blob, name, facts}
 let lastError = null; // a function that says it, for a change of language
+let lastStatus = () => ""; // likewise
 
 // --- words ------------------------------------------------------------------------------------
 
@@ -43,6 +44,12 @@ function speak() {
   showSlider();
   if (result) showFacts();
   if (lastError) lastError();
+  tell(lastStatus);
+}
+
+function tell(words) {
+  lastStatus = words;
+  if ($("status").textContent !== words()) $("status").textContent = words();
 }
 
 function showTheme() {
@@ -166,9 +173,9 @@ async function restore(event) {
     const answer = await send("/v1/restore", file, { model: one.name, ratio: wanted, format: "png", depth: "16" });
     const before = await original(file, one, answer.ratio);
     await show(file, before, answer);
-    $("status").textContent = say("ready");
+    tell(() => say("ready"));
   } catch (problem) {
-    if (problem.cancelled) $("status").textContent = say("cancelled");
+    if (problem.cancelled) tell(() => say("cancelled"));
     else fail(problem.status, problem.detail, { seconds: problem.retry });
   } finally {
     end();
@@ -180,7 +187,7 @@ function begin() {
   $("cancel").hidden = false;
   $("working").hidden = false;
   $("progress").hidden = false;
-  progress(0, say("sending", { n: 0 }));
+  progress(0, () => say("sending", { n: 0 }));
 }
 
 function end() {
@@ -194,7 +201,7 @@ function end() {
 function progress(value, words) {
   if (value === null) $("progress").removeAttribute("value");
   else $("progress").value = value;
-  if ($("status").textContent !== words) $("status").textContent = words;
+  tell(words);
 }
 
 /** Send a file; resolve to {blob, seconds, ratio, model}, or reject with {status, detail}. */
@@ -213,14 +220,14 @@ function send(address, file, parameters) {
     for (const [name, value] of Object.entries(authorisation())) request.setRequestHeader(name, value);
     request.setRequestHeader("X-Request-Id", id);
     request.upload.onprogress = (event) =>
-      progress((0.3 * event.loaded) / event.total, say("sending", { n: Math.round((100 * event.loaded) / event.total) }));
+      progress((0.3 * event.loaded) / event.total, () => say("sending", { n: Math.round((100 * event.loaded) / event.total) }));
     request.upload.onload = () => {
-      progress(null, say("waiting"));
+      progress(null, () => say("waiting"));
       watch = setInterval(() => ask(id), 400);
     };
     request.onprogress = (event) => {
       clearInterval(watch);
-      if (request.status === 200) progress(0.9 + (0.1 * event.loaded) / event.total, say("receiving"));
+      if (request.status === 200) progress(0.9 + (0.1 * event.loaded) / event.total, () => say("receiving"));
     };
     request.onabort = () => finish(reject, { cancelled: true });
     request.onerror = () => finish(reject, { status: "network" });
@@ -253,9 +260,9 @@ async function ask(id) {
     if (!answer.ok || !running) return;
     const { state, done, total } = await answer.json();
     if (!running || running.readyState > 2) return;
-    if (state !== "working") progress(null, say("waiting"));
-    else if (total > 1) progress(0.3 + (0.6 * done) / total, say("working_part", { done: Math.min(done + 1, total), total }));
-    else progress(null, say("working"));
+    if (state !== "working") progress(null, () => say("waiting"));
+    else if (total > 1) progress(0.3 + (0.6 * done) / total, () => say("working_part", { done: Math.min(done + 1, total), total }));
+    else progress(null, () => say("working"));
   } catch {
     // The request itself will say what is wrong.
   }
