@@ -19,6 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
+    package_data={"paddle_restore.serving": ["page/*"]},
     entry_points={"console_scripts": ["paddle-restore = paddle_restore.cli.main:main"]},
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
@@ -42,11 +43,20 @@ setup(
             "paddle2onnx>=2.1,<2.2; python_version < '3.13'",
         ],
         "openvino": ["openvino>=2024.4,<2027"],
+        "serve": [
+            "fastapi>=0.115,<1",
+            "prometheus-client>=0.20,<1",
+            "python-multipart>=0.0.13,<1",
+            "uvicorn>=0.30,<1",
+        ],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
+        "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],  # of the service, by its OpenAPI document
         "dev": [
             "Pillow>=10,<14",  # it and tifffile are the tests' second opinion of picture files
+            "httpx>=0.27,<1",
+            "playwright>=1.40,<2",  # the page's test, with a Chromium of the system
             "pytest>=7.4,<10",
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",

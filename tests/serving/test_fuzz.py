@@ -16,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 
 from paddle_restore.data.image import write_image
 from paddle_restore.data.synthetic.dng import XTRANS_PATTERN, write_dng
 from tests.serving.conftest import Running
+
+httpx = pytest.importorskip("httpx", reason="needs httpx: pip install 'paddle_restore[dev]'")
 
 ALL = int(os.environ.get("FUZZ_REQUESTS", "10000"))
 DELIBERATE = ("shutting down", "starting", "took longer than", "of memory", "became free")

@@ -8,7 +8,6 @@ import threading
 import time
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 
@@ -16,6 +15,8 @@ from paddle_restore import Restorer
 from paddle_restore.data.image import read_image, read_with_form, to_integer, write_image
 from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.tags import GPS, Tag, pack_block
+
+httpx = pytest.importorskip("httpx", reason="needs httpx: pip install 'paddle_restore[dev]'")
 
 PICTURE = {"model": "mirnet_v2_small"}
 RAW = {"model": "sid_unet"}
