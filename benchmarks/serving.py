@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import psutil
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,12 @@ class Service:
             raise SystemExit(f"{kind}: {answer.status} {body[:200]!r}")
         return time.perf_counter() - start
 
+    def processor(self) -> float:
+        """Processor seconds that the service and its workers have used: what else runs does not count."""
+        main = psutil.Process(self.process.pid)
+        times = [process.cpu_times() for process in (main, *main.children())]
+        return sum(time.user + time.system for time in times)
+
     def memory(self) -> dict[str, float]:
         connection = http.client.HTTPConnection(self.host, int(self.port))
         connection.request("GET", "/metrics")
@@ -133,18 +140,20 @@ def overhead(service: Service, models: dict[str, Path], folder: Path, args: argp
     for kind, name in (("picture", "picture.png"), ("raw", "raw.dng")):
         restorer = Restorer(models[kind], threads=args.threads)
         path, content = folder / name, (folder / name).read_bytes()
-        bare, served = [], []
+        times: list[tuple[float, ...]] = []
         for number in range(args.repeats + 1):
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             restorer.save(path, folder / "out.png", metadata=False)
-            seconds = time.perf_counter() - start
-            took = service.restore(kind, content)
+            bare = (time.perf_counter() - start, time.process_time() - used)
+            used = service.processor()
+            served = service.restore(kind, content)
             if number:  # the first of each is slower
-                bare.append(seconds)
-                served.append(took)
-        ratio = median(b / a for a, b in zip(bare, served)) - 1
-        rows.append([name, median(bare), median(served), f"{100 * ratio:+.1f} %"])
-    print(tabulate(rows, ("file", "restorer, s", "service, s", "overhead"), floatfmt=".3f"), "\n", flush=True)
+                times.append((*bare, served, service.processor() - used))
+        wall, own, served, used = (median(column) for column in zip(*times))
+        more = [median(row[i + 2] / row[i] for row in times) - 1 for i in (0, 1)]
+        rows.append([name, wall, served, f"{100 * more[0]:+.1f} %", own, used, f"{100 * more[1]:+.1f} %"])
+    headers = ("file", "restorer, s", "service, s", "more", "restorer, CPU s", "service, CPU s", "more")
+    print(tabulate(rows, headers, floatfmt=".3f"), "\n", flush=True)
 
 
 def load(service: Service, models: dict[str, Path], folder: Path, args: argparse.Namespace) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import hmac
 import time
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from paddle_restore.serving.metrics import Metrics
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.settings import Settings
+from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
 
 _DRAIN_SECONDS = 5.0
 _CONTENT_POLICY = (
@@ -54,12 +55,24 @@ class Guard:
         # A page of another site could not read the answers, but it could keep the service busy.
         if headers.get("sec-fetch-site") == "cross-site" and path.startswith("/v1/"):
             return Problem(403, "requests from other sites' pages are refused")
-        if self._token is None or not (path.startswith("/v1/") or path == "/metrics"):
+        if not (path.startswith("/v1/") or path == "/metrics"):
             return None
+        if self._token is None:
+            return self._foreign_name(headers)
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token):
             return None
         return Problem(401, "this service needs its token: Authorization: Bearer TOKEN")
+
+    def _foreign_name(self, headers: Headers) -> Optional[Problem]:
+        """Refuse other names of this machine, which a foreign site could give it (DNS rebinding)."""
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname
+        except ValueError:
+            name = None
+        if self.settings.host not in LOCAL or name in LOCAL:
+            return None
+        return Problem(403, f"this service is for this machine; behind a proxy, give it a token ({TOKEN})")
 
 
 def problem_response(problem: Problem) -> JSONResponse:

@@ -12,9 +12,7 @@ import uvicorn
 from paddle_restore.errors import UserError
 from paddle_restore.serving.app import create_app
 from paddle_restore.serving.service import Service
-from paddle_restore.serving.settings import TOKEN, Settings
-
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
 
 
 class _Server(uvicorn.Server):
@@ -40,7 +38,7 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises UserError for what cannot be served."""
     service = Service(settings)
-    if settings.host not in _LOCAL and not settings.token:
+    if settings.host not in LOCAL and not settings.token:
         print(
             f"note: whoever reaches {settings.host}:{settings.port} may use this service; "
             f"set {TOKEN} to ask for a token",
@@ -83,6 +81,7 @@ def _bound(config: uvicorn.Config) -> Any:
         one = socket.socket(family, socket.SOCK_STREAM)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.bind((config.host, config.port))
+        one.listen(128)  # before it is said that the service is there
         one.setblocking(False)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -11,6 +11,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.tiling import BUDGET
 
 TOKEN = "PADDLE_RESTORE_TOKEN"
+LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)

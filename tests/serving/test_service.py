@@ -203,6 +203,9 @@ def test_other_sites_pages_are_refused(service, files):
     content = (files / "a.png").read_bytes()
     answer = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+    # A foreign name that leads here, as in DNS rebinding.
+    for host, status in (("evil.example", 403), ("[", 403), ("localhost:80", 200), ("[::1]", 200)):
+        assert service.client.get("/v1/models", headers={"Host": host}).status_code == status, host
 
 
 def test_a_full_queue_refuses_at_once_and_those_who_leave_make_room(service, files):
