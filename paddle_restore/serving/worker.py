@@ -19,6 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from paddle_restore.errors import UserError
 from paddle_restore.inference.package import read_package
 from paddle_restore.inference.restorer import Restorer
@@ -94,12 +96,16 @@ def _do(settings: Settings, restorers: dict[str, Any], values: dict[str, Any], s
             if status == 500:
                 traceback.print_exc()
             answer = {"error": public(UserError(text), job), "status": status}
-    _give_back_memory()
+    if psutil.Process().memory_info().rss > settings.worker_memory / 2:
+        _give_back_memory()
     send(**answer)
 
 
 def _give_back_memory() -> None:
-    """Return what a picture took to the system: glibc would keep it, and each worker its largest."""
+    """Return what a large picture took to the system: glibc would keep it, and each worker its largest.
+
+    Not after every picture: the next one would have to ask for all its pages again.
+    """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
