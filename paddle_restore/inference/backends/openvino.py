@@ -34,9 +34,7 @@ class OpenVinoNetwork:
         package: Optional[Package] = None,
     ):
         if openvino is None:
-            raise UserError(
-                "backend openvino needs OpenVINO; pip install 'paddle_restore[openvino]' (Python 3.10 on)"
-            )
+            raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
         package = package or read_package(folder)
         require(package, folder, "onnx")
         core = openvino.Core()
