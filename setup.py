@@ -46,6 +46,13 @@ setup(
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
-        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1", "scipy>=1.9,<2"],
+        "dev": [
+            "Pillow>=10,<14",  # it and tifffile are the tests' second opinion of picture files
+            "pytest>=7.4,<10",
+            "ruff>=0.5,<1",
+            "scikit-image>=0.21,<1",
+            "scipy>=1.9,<2",
+            "tifffile>=2023.7",  # named by date, without major versions
+        ],
     },
 )

@@ -145,6 +145,7 @@ _PUBLISHED = dict(
     scale=1,
     multiple=4,
     halo="global",  # the context blocks pool over the whole picture
+    memory=3000,
     paper="Zamir et al., Learning Enriched Features for Fast Image Restoration and Enhancement, TPAMI 2022",
     repository="https://github.com/swz30/MIRNetv2",
     licence="Academic Public License (non-commercial)",
