@@ -41,7 +41,8 @@ setup(
             "onnx>=1.16.1,<1.18; python_version < '3.13'",
             "paddle2onnx>=2.1,<2.2; python_version < '3.13'",
         ],
-        "openvino": ["openvino>=2024.4,<2027"],
+        # 2025.3, the last for Python 3.9, does not read Lamba's graph.
+        "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
