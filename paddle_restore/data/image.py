@@ -18,8 +18,9 @@ _EIGHT_BITS = {".jpg", ".jpeg", ".webp", ".bmp"}
 _OPAQUE = {".jpg", ".jpeg", ".bmp"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 
-# A broken file is one line of ours, not several of OpenCV's.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# A broken file is one line of ours, not several of OpenCV's. OpenCV 4 and 5 keep this in two places.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+_set_log_level(0)  # silent
 
 
 @dataclass(frozen=True)
