@@ -34,7 +34,9 @@ setup(
     ],
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
-        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        # The newest one on PyPI is 2.6.2, which fails to import with NumPy 2 and needs setuptools.
+        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4", "numpy<2; python_version<'3.13'", "setuptools"],
+        "paddle26": ["paddlepaddle==2.6.2", "numpy<2", "setuptools"],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters

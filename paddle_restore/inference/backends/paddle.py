@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 from paddle import inference
 
 from paddle_restore.errors import UserError
@@ -26,6 +27,12 @@ class PaddleNetwork:
 
     def __init__(self, folder: str | Path, device: str = "cpu", threads: int | None = None):
         package = read_package(folder)
+        if package.graph.program.endswith(".json") and paddle.__version__.startswith("2."):
+            # Paddle 2 would not refuse it but die with a segmentation fault.
+            raise UserError(
+                f"{folder}: was exported by Paddle {package.paddle}, Paddle {paddle.__version__} cannot "
+                "read it; run it by Paddle 3, or export the weights again with this one"
+            )
         files = [str(Path(folder) / name) for name in (package.graph.program, package.graph.parameters)]
         self.config = config = inference.Config(*files)
         config.disable_glog_info()
