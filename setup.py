@@ -34,7 +34,8 @@ setup(
     ],
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
-        # The newest one on PyPI is 2.6.2, which fails to import with NumPy 2 and needs setuptools.
+        # The newest one on PyPI is 2.6.2. It is tested with NumPy 1, and on Python 3.12 it imports
+        # setuptools without asking for it.
         "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4", "numpy<2; python_version<'3.13'", "setuptools"],
         "paddle26": ["paddlepaddle==2.6.2", "numpy<2", "setuptools"],
         "align": ["reprod_log>=1.0.1,<2"],

@@ -33,11 +33,11 @@ class Up(nn.Layer):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        # tf.truncated_normal(stddev=0.02) of the authors' code, cut at two standard deviations. Paddle 3
-        # cuts at -2 and 2 whatever the deviation is, Paddle 2.6 at two deviations: the same for 1.
-        init = nn.initializer.TruncatedNormal(std=1.0)
+        # tf.truncated_normal(stddev=0.02) of the authors' code, cut at two standard deviations. So does
+        # Paddle 2.6 by itself; Paddle 3 cuts where it is told, by default at -2 and 2.
+        cut = {} if paddle.__version__.startswith("2.") else {"a": -0.04, "b": 0.04}
+        init = nn.initializer.TruncatedNormal(std=0.02, **cut)
         self.conv = nn.Conv2DTranspose(in_channels, out_channels, 2, stride=2, weight_attr=init)
-        self.conv.weight.set_value(0.02 * self.conv.weight)
 
     def forward(self, x, skip):
         return paddle.concat([self.conv(x), skip], axis=1)
