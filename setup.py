@@ -34,7 +34,10 @@ setup(
     ],
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
-        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        # The newest one on PyPI is 2.6.2. It is tested with NumPy 1, and on Python 3.12 it imports
+        # setuptools without asking for it.
+        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4", "numpy<2; python_version<'3.13'", "setuptools"],
+        "paddle26": ["paddlepaddle==2.6.2", "numpy<2", "setuptools"],
         # To run ONNX graphs, and (where paddle2onnx has wheels, which pin onnx) to export them.
         "onnx": [
             "onnxruntime>=1.17,<2",

@@ -87,7 +87,7 @@ def test_a_mistake_in_the_measuring_process_is_one_line(capsys, exported, tmp_pa
     folder.mkdir()
     for file in exported.iterdir():
         (folder / file.name).write_bytes(
-            file.read_bytes()[:200] if file.suffix == ".json" else file.read_bytes()
+            file.read_bytes()[:200] if file.suffix in (".json", ".pdmodel") else file.read_bytes()
         )
     words = ("benchmark", "--model_dir", folder, "--input_size", "32x32", "--trials", 1, "--device", "cpu")
     assert "broken" in fails(capsys, *words)
