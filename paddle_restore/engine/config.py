@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
 from paddle_restore.data.datasets import DATASETS
+from paddle_restore.engine.ema import EmaOptions
 from paddle_restore.engine.mixup import MixupOptions
 from paddle_restore.engine.objectives import OBJECTIVES
 from paddle_restore.errors import UserError, did_you_mean
@@ -33,6 +34,13 @@ class OptimizerOptions(Options):
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="L2 added to the gradient; decoupled for adamw")
     clip_norm: Optional[float] = Field(None, gt=0, description="largest global norm of the gradient")
+    clip_value: Optional[float] = Field(None, gt=0, description="largest magnitude of a gradient's elements")
+
+    @model_validator(mode="after")
+    def _one_clip(self) -> OptimizerOptions:
+        if self.clip_norm and self.clip_value:
+            raise ValueError("set either clip_norm or clip_value")
+        return self
 
 
 class ScheduleOptions(Options):
@@ -85,6 +93,16 @@ class TrainOptions(Options):
         None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
     )
     num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+    max_unreadable: int = Field(
+        10, ge=0, description="so many different unreadable samples are replaced; one more stops the run"
+    )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop", description="a loss or gradient that is not finite: end the run, or leave the batch out"
+    )
+    accumulate: int = Field(
+        1, gt=0, description="compute each batch in so many parts: the same step in less memory"
+    )
+    ema: Optional[EmaOptions] = Field(None, description="keep a moving average of the weights")
     mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
     log_every: int = Field(20, gt=0, description="iterations between two log lines")
     amp: Optional[Literal["O1", "O2"]] = Field(None, description="mixed precision, on GPU only")
@@ -102,6 +120,11 @@ class SaveOptions(Options):
     )
     keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
     keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
+    keep_last: Optional[int] = Field(None, gt=0, description="of iter_N/, keep only the newest so many")
+    on_error: Literal["continue", "stop"] = Field(
+        "continue",
+        description="a checkpoint cannot be written (full disk): train on until the next, or end the run",
+    )
 
 
 class EvalOptions(Options):
@@ -109,6 +132,7 @@ class EvalOptions(Options):
     at: tuple[int, ...] = Field((), description="also at these iterations")
     metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
     best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
+    ema: bool = Field(False, description="measure the averaged weights (train.ema) in place of the last ones")
     pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
 
     @model_validator(mode="after")
@@ -153,6 +177,12 @@ class Config(Options):
         for part in train.stages or (train,):
             if (getattr(part, train.unit + "s") is None) or (part.epochs and part.iterations):
                 raise ValueError("train: set either epochs or iterations, the same in every stage")
+            if part.batch_size % train.accumulate:
+                raise ValueError(
+                    f"train.accumulate: {train.accumulate} parts of a batch of {part.batch_size}"
+                )
+        if self.eval.ema and not train.ema:
+            raise ValueError("eval.ema needs train.ema, such as {decay: 0.999}")
         return self
 
     def to_yaml(self) -> str:

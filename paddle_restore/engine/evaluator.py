@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
+from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.metrics import evaluate as measure
 from paddle_restore.models.spec import ModelSpec
@@ -28,15 +29,19 @@ def evaluate(
     world: int = 1,
     on_picture: Optional[Callable[[str, dict[str, np.ndarray]], None]] = None,
     averaging: Optional[Averaging] = None,
+    stop: Optional[StopRequest] = None,
 ) -> list[dict[str, Any]]:
     """Return a row a picture, in the dataset's order: name, group, counted, metrics and baseline.
 
     Each process takes every `world`-th picture and all get all rows, so that the means do not
     depend on their number. `on_picture(name, {input|out|gt: (H, W, 3)})` sees every picture.
+    Raises Stopped, on all processes, where `stop` asked one of them to before it had measured its part.
     """
     rows = []
     indices = range(rank, len(dataset), world)
     for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
+        if stop:
+            break
         sample = dataset.sample(index)
         pictures = {
             "out": restore_frame(network, spec, sample["input"], averaging),
@@ -57,7 +62,10 @@ def evaluate(
         )
         if on_picture:
             on_picture(sample["name"], pictures)
-    return sorted(distributed.gather(rows, world), key=lambda row: row["index"])
+    rows = distributed.gather(rows, world)
+    if len(rows) < len(dataset):
+        raise Stopped
+    return sorted(rows, key=lambda row: row["index"])
 
 
 def means(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> dict[str, float]:
