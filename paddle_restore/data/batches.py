@@ -106,7 +106,7 @@ class Samples(paddle.io.Dataset):
                 return {**sample, UNREADABLE: unreadable} if unreadable else sample
             except (UserError, OSError) as error:
                 unreadable.append(" ".join(str(error).split()))
-        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+        more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]}{more}")
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
@@ -139,7 +139,8 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack the samples' arrays and list their texts."""
     for sample in samples:
         if _ERROR in sample or _TRACEBACK in sample:
-            return sample
+            # Paddle takes a batch without any array for the end of the data.
+            return {**sample, "array": np.zeros(1, np.float32)}
     unreadable = [line for sample in samples for line in sample.pop(UNREADABLE, ())]
     columns = {key: [sample[key] for sample in samples] for key in samples[0]}
     batch = {k: column if isinstance(column[0], str) else np.stack(column) for k, column in columns.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from paddle_restore.engine import distributed
 from paddle_restore.engine.config import TrainOptions
 from paddle_restore.engine.logging import RunLog
+from paddle_restore.engine.plan import Plan
 from paddle_restore.engine.step import GRADIENT
 from paddle_restore.errors import UserError
 
@@ -21,15 +22,15 @@ class Faults:
     The methods are called on all processes alike, and all of them raise together.
     """
 
-    def __init__(self, options: TrainOptions, log: RunLog, state: dict[str, Any], world: int):
-        self.options, self.log, self.state, self.world = options, log, state, world
+    def __init__(self, options: TrainOptions, log: RunLog, plan: Plan, state: dict[str, Any]):
+        self.options, self.log, self.plan, self.state = options, log, plan, state
         state.setdefault("unreadable", {})  # what was wrong: how often
         state.setdefault("nonfinite", {"count": 0, "in_a_row": 0})
 
     def unreadable(self, lines: list[str]) -> None:
         """Note what each process could not read. Raises UserError above `max_unreadable`."""
         seen, most = self.state["unreadable"], self.options.max_unreadable
-        for line in distributed.gather(lines, self.world):
+        for line in distributed.gather(lines, self.plan.world):
             seen[line] = seen.get(line, 0) + 1
             if seen[line] == 1:
                 self.log.text(f"unreadable, another sample takes its place ({len(seen)} of {most}): {line}")
@@ -44,7 +45,7 @@ class Faults:
 
         `values` are the losses, `names` this process's samples and `where` says how to go on.
         """
-        names = distributed.gather(names, self.world)
+        names = distributed.gather(names, self.plan.world)
         counts = self.state["nonfinite"]
         counts["count"] += 1
         counts["in_a_row"] += 1
@@ -53,7 +54,8 @@ class Faults:
         )
         what = "gradient" if math.isfinite(values["loss"]) else "loss"
         losses = ", ".join(f"{name} {value:g}" for name, value in values.items() if name != GRADIENT)
-        text = f"non-finite {what} at iteration {iteration} ({losses}; samples {', '.join(names)})"
+        place = f"{iteration}/{self.plan.iterations}"
+        text = f"non-finite {what} at iteration {place} ({losses}; samples {', '.join(names)})"
         if self.options.on_nonfinite == "skip" and counts["in_a_row"] < MOST_IN_A_ROW:
             self.log.text(f"{text}: skipped, {counts['count']} so far")
             return

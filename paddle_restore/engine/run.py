@@ -46,6 +46,7 @@ class Run:
         before it does the rest again.
         """
         done, plan = self.state["iteration"], self.plan
+        due = done in plan.save_points
         try:
             if not stopping and done in self.plan.eval_points and self.state["evaluated"] < done:
                 with self.step.precision():
@@ -55,8 +56,11 @@ class Run:
                 self._remove_old(done)
         except Stopped:
             stopping = True
+        except UserError:
+            due = True
+            raise
         finally:
-            if stopping or done in self.plan.save_points:
+            if stopping or due:
                 self.save("latest", must=stopping or done == plan.iterations)
         if stopping:
             raise Stopped(

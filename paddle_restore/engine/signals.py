@@ -21,7 +21,8 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal = ""
 
-    def __bool__(self) -> bool:
+    @property
+    def requested(self) -> bool:
         return bool(self.signal)
 
     def listen(self) -> StopRequest:

@@ -52,7 +52,7 @@ def train(
     for line in job.notes:
         log.text(line)
     run = Run(job, folder, log, stop)
-    faults = Faults(config.train, log, state, plan.world)
+    faults = Faults(config.train, log, plan, state)
     meter = Meter(state.get("meter"))
     if state["evaluated"] < state["iteration"]:
         run.after_iteration(stopping=False)  # what the interrupted run did not come to
@@ -66,7 +66,7 @@ def train(
         paddle.seed(seed_all([config.seed, iteration, plan.rank]))
         unreadable = batch.pop(UNREADABLE, [])
         batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, plan.rank))
-        values = step(batch, lr, done, unreadable=len(unreadable), stop=bool(stop))
+        values = step(batch, lr, done, unreadable=len(unreadable), stop=stop.requested)
         stopping, faulty = values.pop("stop") > 0, values.pop("unreadable") > 0
         state.update(iteration=done, epoch=epoch)
 
