@@ -3,8 +3,9 @@
     python -m tests.engine.killable RECIPE FOLDER KILLS [OVERRIDE ...]
 
 Paddle is imported once, and each attempt is a fork: it resumes as `--resume auto` does and is killed
-with SIGKILL, in turn after a random time and at a random call while a checkpoint is written. When it
-was killed so often, it may come to its end. Prints a line of JSON about each attempt.
+with SIGKILL, in turn before a random change of folders and at a random call while a checkpoint is
+written, and after a random time. When it was killed so often, it may come to its end. Prints a line
+of JSON about each attempt.
 """
 
 from __future__ import annotations
@@ -28,42 +29,54 @@ from paddle_restore.engine.trainer import train
 save_checkpoint = engine_run.save_checkpoint
 
 
-def kill_while_saving(rng: random.Random) -> None:
-    """Die at a random call of Python's within one of the next checkpoints."""
-    left = rng.randrange(3)
+CHANGES = ("mkdir", "rename", "unlink", "rmdir")
+
+
+def kill_while_saving(rng: random.Random, changes: bool) -> None:
+    """Die within one of the next checkpoints: before a random change of folders, or at a random call."""
+    saves = rng.randrange(3)
+    calls = rng.randrange(11 if changes else 2500)  # about as many as a checkpoint makes
+
+    def count(*_):
+        nonlocal calls
+        calls -= 1
+        if calls < 0:
+            os.write(1, b"while saving\n")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def save(*args):
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            return save_checkpoint(*args)
-        calls = rng.randrange(2500)  # more than a checkpoint makes: some die just after it
-
-        def count(frame, event, argument):
-            nonlocal calls
-            calls -= 1
-            if calls < 0:
-                os.write(1, b"while saving\n")
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.setprofile(count)
+        nonlocal saves
+        saves -= 1
+        if saves < 0 and changes:
+            for name in CHANGES:
+                setattr(os, name, before(count, getattr(os, name)))
+        elif saves < 0:
+            sys.setprofile(count)
         save_checkpoint(*args)
-        sys.setprofile(None)
-        os.write(1, b"after saving\n")
-        os.kill(os.getpid(), signal.SIGKILL)
+        if saves < 0:
+            os.write(1, b"after saving\n")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     engine_run.save_checkpoint = save
+
+
+def before(first, then):
+    def call(*args, **kwargs):
+        first()
+        return then(*args, **kwargs)
+
+    return call
 
 
 def attempt(config, folder: Path, rng: random.Random, how: str) -> dict:
     """Fork a training and kill it; return what became of it."""
     reading, writing = os.pipe()
-    seconds = rng.uniform(0, 0.5)
+    rng = random.Random(rng.random())
     child = os.fork()
     if child == 0:
         os.dup2(writing, 1)
-        if how == "saving":
-            kill_while_saving(rng)
+        if how in ("changes", "calls"):
+            kill_while_saving(rng, how == "changes")
         with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
             resume = choose_checkpoint(folder, "auto", False)
             if how == "time":
@@ -74,7 +87,7 @@ def attempt(config, folder: Path, rng: random.Random, how: str) -> dict:
     said = b""
     if how == "time":
         said = os.read(reading, 100)  # it has begun
-        time.sleep(seconds)
+        time.sleep(rng.uniform(0, 0.5))
         os.kill(child, signal.SIGKILL)
     said += os.read(reading, 100)
     os.close(reading)
@@ -87,8 +100,7 @@ def main() -> None:
     config = load_config(Path(recipe), tuple(overrides))
     rng = random.Random(int(kills))
     for number in range(int(kills)):
-        result = attempt(config, Path(folder), rng, ("saving", "time")[number % 2])
-        rng.random()
+        result = attempt(config, Path(folder), rng, ("changes", "calls", "time")[number % 3])
         print(json.dumps(result), flush=True)
     print(json.dumps(attempt(config, Path(folder), rng, "")), flush=True)
 
