@@ -1,4 +1,4 @@
-"""Recipes: YAML files with `_base_`, overridden by `-o a.b=v`, checked against a schema."""
+"""What a recipe may say: the schema, and recipes checked against it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from paddle_restore.data.datasets import DATASETS
 from paddle_restore.engine.ema import EmaOptions
 from paddle_restore.engine.mixup import MixupOptions
 from paddle_restore.engine.objectives import OBJECTIVES
+from paddle_restore.engine.recipe import apply_override, read_recipe
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
-
-BASE = "_base_"
 
 
 class ModelOptions(Options):
@@ -192,9 +191,9 @@ class Config(Options):
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
     """Read a recipe and apply `-o key.path=value`. Raises UserError for anything that is off."""
     path = Path(path)
-    values = _read(path, ())
+    values = read_recipe(path)
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     for section, kinds in (("data", {k: v.options for k, v in DATASETS.items()}), ("objective", OBJECTIVES)):
         values[section] = _by_kind(values.get(section), kinds, path, section)
     return validate(Config, values, path)
@@ -208,53 +207,3 @@ def _by_kind(values: Any, kinds: dict[str, type[Options]], path: Path, section: 
     if kind not in kinds:
         raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
     return validate(kinds[kind], values, path, section)
-
-
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: {BASE} leads back to the file itself")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values")
-    bases = values.pop(BASE, [])
-    merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        merged = _merge(merged, _read(path.parent / base, (*seen, path.resolve())))
-    return _merge(merged, values)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge two mappings; a section of another `kind` (or model `id`) replaces the base's whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        other = both and any(k in value and k in old and value[k] != old[k] for k in ("kind", "id"))
-        merged[key] = _merge(old, value) if both and not other else value
-    return merged
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"-o {override}: expected key.path=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    *parents, last = key.split(".")
-    for part in parents:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise UserError(f"-o {override}: {part!r} is a value, not a section")
-    # Choosing another model or kind drops the arguments of the old one.
-    if last in ("id", "kind") and values.get(last, value) != value:
-        values.clear()
-    values[last] = value
