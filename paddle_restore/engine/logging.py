@@ -59,8 +59,9 @@ class RunLog:
         if self.folder is None:
             return
         self.record(METRICS, iteration, phase=phase, **values)
-        for name, value in values.items():
-            self._writer().add_scalar(tag=f"{phase}/{name}", step=iteration, value=value)
+        with self._lenient():
+            for name, value in values.items():
+                self._writer().add_scalar(tag=f"{phase}/{name}", step=iteration, value=value)
 
     def record(self, file: str, iteration: int, phase: str = "train", **values: Any) -> None:
         """Append a line of JSON."""
@@ -70,7 +71,8 @@ class RunLog:
     def picture(self, name: str, iteration: int, image: np.ndarray) -> None:
         """Record an (H, W, 3) uint8 picture."""
         if self.folder is not None:
-            self._writer().add_image(tag=name, img=image, step=iteration)
+            with self._lenient():
+                self._writer().add_image(tag=name, img=image, step=iteration)
 
     def advance(self) -> None:
         if self.folder is not None:

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import paddle
@@ -17,10 +18,12 @@ from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
 from paddle_restore.engine import faults
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
+from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.objectives import Invertible
 from paddle_restore.engine.signals import Stopped
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
+from tests.cli.test_chain import command
 from tests.engine.runs import arrays, assert_same_run, records
 from tests.engine.test_course import Samples
 from tests.engine.test_resume import StopAfter
@@ -187,29 +190,60 @@ def test_nothing_but_non_finite_batches_stops_the_run(picture_recipe, poisoned, 
         train(load_config(picture_recipe, ("train.on_nonfinite=skip",)), tmp_path)
 
 
+POISONED = """
+import sys
+from paddle_restore.cli.main import main
+from paddle_restore.engine.objectives import Invertible
+whole = Invertible.__call__
+def call(self, model, batch):
+    losses = whole(self, model, batch)
+    return {**losses, "loss": losses["loss"] * float("nan")} if "2" in batch["name"] else losses
+Invertible.__call__ = call
+main("train")
+"""
+
+
+def test_two_processes_agree_on_what_they_leave_out(damaged, tmp_path):
+    """One reads the bad files or gets the NaN, and both replace, skip and count the same as one process."""
+    root = damaged[1]
+    (tmp_path / "poisoned.py").write_text(POISONED)
+    words = (tmp_path / "poisoned.py", "-c", root / "recipe.yml", "-o", f"data.root={root}")
+    words += ("train.on_nonfinite=skip",)
+    launch = ("-m", "paddle.distributed.launch", "--nproc_per_node", 2, "--log_dir", tmp_path / "log")
+    command(*words, "--output_dir", tmp_path / "one")
+    command(*launch, *words, "train.batch_size=1", "--output_dir", tmp_path / "two")
+    rows = [[json.loads(li) for li in (tmp_path / n / "nonfinite.jsonl").open()] for n in ("one", "two")]
+    assert [(r["iteration"], r["samples"]) for r in rows[0]] == [
+        (r["iteration"], r["samples"]) for r in rows[1]
+    ]
+    one, two = (state_of(tmp_path / name) for name in ("one", "two"))
+    assert one["nonfinite"] == two["nonfinite"]
+    assert one["unreadable"] == two["unreadable"]
+    one, two = (arrays(tmp_path / name / "latest") for name in ("one", "two"))
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 # ---- disks
 
 
-@pytest.fixture
-def full_disk():
+@contextmanager
+def full_disk(size=50_000):
     """No file may grow beyond so many bytes: the system's own error in the middle of a write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
 
-    yield limit
-    limit(None)
-
-
-def test_a_full_disk_keeps_the_older_checkpoint_and_stops(picture_recipe, tmp_path, full_disk):
+def test_a_full_disk_keeps_the_older_checkpoint_and_stops(picture_recipe, tmp_path):
     train(load_config(picture_recipe, ("train.iterations=2",)), tmp_path)
     before = arrays(tmp_path / "latest")
-    full_disk(50_000)
     config = load_config(picture_recipe, ("train.iterations=6", "save.every=1", "save.on_error=stop"))
-    with pytest.raises(UserError, match=r"latest: checkpoint not written .*the last one stays"):
+    with full_disk(), pytest.raises(UserError, match=r"latest: checkpoint not written .*the last one stays"):
         train(config, tmp_path, tmp_path / "latest")
-    full_disk(None)
     assert state_of(tmp_path)["iteration"] == 2
     for name, value in arrays(tmp_path / "latest").items():
         np.testing.assert_array_equal(value, before[name])
@@ -237,10 +271,20 @@ def test_training_goes_on_until_the_disk_has_room_again(picture_recipe, tmp_path
     assert_same_run(tmp_path / "straight", tmp_path / "full")
 
 
-def test_the_last_checkpoint_must_be_written(picture_recipe, tmp_path, full_disk):
-    full_disk(50_000)
-    with pytest.raises(UserError, match="checkpoint not written"):
+def test_the_last_checkpoint_must_be_written(picture_recipe, tmp_path):
+    with full_disk(), pytest.raises(UserError, match="checkpoint not written"):
         train(load_config(picture_recipe), tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_one_warning(tmp_path, capsys):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    log = RunLog(tmp_path, 9)
+    for iteration in (1, 2):
+        log.text("more")
+        log.record("metrics.jsonl", iteration, loss=1.0)
+    log.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert capsys.readouterr().err.count("the log cannot be written") == 1
 
 
 def test_only_the_newest_kept_checkpoints_stay(picture_recipe, tmp_path):
