@@ -18,6 +18,7 @@ if find_spec("paddle") is None:
 _LAZY = {
     "create_model": "paddle_restore.models",
     "list_models": "paddle_restore.models",
+    "Restorer": "paddle_restore.inference.restorer",
 }
 
 __all__ = ["__version__", *_LAZY]

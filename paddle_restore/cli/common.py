@@ -52,6 +52,11 @@ def use_device(name: Optional[str]) -> str:
     return name
 
 
+def thread_count() -> int:
+    """Threads that a network uses on CPU: OMP_NUM_THREADS, or this process's cores."""
+    return int(_THREADS or len(os.sched_getaffinity(0)))
+
+
 def load_model(config: Any, weights: Path) -> Any:
     """Build the recipe's network with the weights of a file."""
     from paddle_restore.models import create_model
@@ -100,6 +105,33 @@ def averaging_of(args: argparse.Namespace) -> Any:
     if args.samples < 1 or args.seed < 0:
         raise UserError("--samples must be 1 or more, and --seed 0 or more")
     return Averaging(args.self_ensemble == "x8", args.samples, args.seed)
+
+
+def add_tiling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|none|N",
+        help="side of the pieces that the network gets, in pixels; auto: as large as --memory allows",
+    )
+    parser.add_argument(
+        "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
+    )
+    parser.add_argument(
+        "--batch_size", type=positive, default=1, metavar="N", help="pieces or small pictures at once"
+    )
+
+
+def _tile(text: str) -> Union[int, str]:
+    return text if text in ("auto", "none") else positive(text)
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def boolean(text: str) -> bool:

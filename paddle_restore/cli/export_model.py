@@ -1,4 +1,4 @@
-"""Export a network as a static graph for Paddle Inference, checked against its own code."""
+"""Export a network as a graph for Paddle Inference or as ONNX, checked against its own code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
     parser.add_argument("--save_inference_dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--format",
+        choices=("paddle", "onnx", "all"),
+        default="paddle",
+        help="model.json with model.pdiparams, model.onnx (for ONNX Runtime and OpenVINO), or both",
+    )
+    parser.add_argument(
+        "--legacy",
+        action="store_true",
+        help="model.pdmodel in place of model.json, for PaddlePaddle 2.6",
+    )
     parser.add_argument(
         "--noise",
         choices=("input", "inside"),
@@ -29,9 +40,12 @@ def run(args: argparse.Namespace) -> int:
 
     model = load_model(config, args.weights)
     folder = args.save_inference_dir
-    package = export(model, folder, config.model.id, preprocess_of(config), args.noise == "inside")
+    preprocess = preprocess_of(config)
+    inside = args.noise == "inside"
+    package = export(model, folder, config.model.id, preprocess, inside, args.format, args.legacy)
     for check in package.checks:
-        print(f"checked on input {list(check.input_shape)}: largest difference {check.max_difference:.2e}")
+        shape = list(check.input_shape)
+        print(f"checked {check.graph} on input {shape}: largest difference {check.max_difference:.2e}")
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 2**20
     print(f"exported {config.model.id} to {folder} ({size:.1f} MiB)")
     return 0

@@ -13,6 +13,7 @@ from paddle_restore.errors import UserError
 
 # command: (module, what it does). A module has add_arguments(parser) and run(args) -> exit code.
 COMMANDS = {
+    "restore": ("restore", "restore photographs with a model that is ready to run"),
     "train": ("train", "train a network from a recipe"),
     "eval": ("eval", "measure a network on a recipe's evaluation data"),
     "predict": ("predict", "restore files with a network's own code"),

@@ -9,6 +9,7 @@ from paddle_restore.cli.common import (
     add_averaging,
     add_device,
     add_recipe,
+    add_tiling,
     averaging_of,
     load_model,
     preprocess_of,
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     add_device(parser)
     add_averaging(parser)
+    add_tiling(parser)
     parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
     add_files(parser)
 
@@ -31,8 +33,10 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, tuple(args.override))
     use_device(args.device)
     from paddle_restore.inference.backends.eager import EagerNetwork
-    from paddle_restore.inference.restorer import Restorer
+    from paddle_restore.inference.forward import Forward
+    from paddle_restore.inference.restorer import Restorer, check_tiling
 
     model = load_model(config, args.weights)
-    restorer = Restorer(EagerNetwork(model), model.spec, preprocess_of(config), averaging_of(args))
-    return restore_files(restorer, args)
+    tiling = check_tiling(args.tile, args.memory)
+    forward = Forward(EagerNetwork(model), model.spec, averaging_of(args), tiling, args.batch_size)
+    return restore_files(Restorer.of(forward, preprocess_of(config)), args)

@@ -77,11 +77,14 @@ def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
     float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
     of another kind than the network's.
     """
-    if kind == "mosaic" and raw.kind == "bayer":
-        return raw.normalised(ratio)
-    if kind != raw.kind:
+    check_kind(raw, kind)
+    return raw.normalised(ratio) if kind == "mosaic" else raw.packed(ratio)
+
+
+def check_kind(raw: RawImage, kind: str) -> None:
+    """Raise UserError for a sensor of another kind than a network with input `kind` reads."""
+    if raw.kind != ("bayer" if kind == "mosaic" else kind):
         raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")
-    return raw.packed(ratio)
 
 
 class ExposuresTrain:

@@ -19,6 +19,7 @@ import rawpy
 
 from paddle_restore.data.image import PICTURE_SUFFIXES
 from paddle_restore.data.mosaic import XTRANS, RawImage
+from paddle_restore.data.pixels import upright as upright
 from paddle_restore.errors import UserError
 
 
@@ -180,10 +181,3 @@ def develop(path: str | Path) -> np.ndarray:
                 )
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
-
-
-def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an (H, W, C) picture as LibRaw's flip says: bit 1 mirrors columns, 2 rows, 4 transposes."""
-    picture = picture[:, ::-1] if orientation & 1 else picture
-    picture = picture[::-1] if orientation & 2 else picture
-    return picture.transpose(1, 0, 2) if orientation & 4 else picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,44 @@ import paddle
 
 from paddle_restore.data.files import make_folder
 from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import open_network
 from paddle_restore.inference.backends.eager import EagerNetwork
-from paddle_restore.inference.backends.paddle import PaddleNetwork
-from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess
+from paddle_restore.inference.onnx_export import require_onnx, write_onnx
+from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess, read_package
 from paddle_restore.metrics.complexity import measure_cost
 
+ONNX = f"{STEM}.onnx"
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
 
 
+FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
+"""What may be asked for, and the graphs that it writes."""
+
+
 def export(
-    model: Any, folder: str | Path, name: str, preprocess: Preprocess, noise_inside: bool = False
+    model: Any,
+    folder: str | Path,
+    name: str,
+    preprocess: Preprocess,
+    noise_inside: bool = False,
+    format: str = "paddle",
+    legacy: bool = False,
 ) -> Package:
-    """Trace `model` (with `.spec`) for any height and width, check it, and fill `folder`.
+    """Trace `model` (with `.spec`) for any batch, height and width, check it, and fill `folder`.
 
     The noise of a latent is the graph's second input, `noise`, or drawn by the graph itself.
+    `format` is `paddle`, `onnx` or `all`; `legacy` writes Paddle's graph as `model.pdmodel`, which
+    PaddlePaddle 2.6 reads too.
 
-    The folder appears whole or not at all. Raises UserError if the graph, run by Paddle
-    Inference, differs from the eager network by more than `TOLERANCE` on any of three sizes.
+    The folder appears whole or not at all. Raises UserError if a graph, run by Paddle Inference or
+    ONNX Runtime, differs from the eager network by more than `TOLERANCE` on any of three sizes.
     """
+    graphs = FORMATS[format]
+    if "onnx" in graphs:
+        if legacy:
+            raise UserError("ONNX is made from the graph of PaddlePaddle 3; export it without --legacy")
+        require_onnx()
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose a folder to export to")
@@ -44,36 +64,62 @@ def export(
         inputs = {"input": spec.in_channels}
         if spec.latent and not noise_inside:
             inputs["noise"] = spec.latent.channels
-        static = paddle.jit.to_static(
-            eager.model,
-            input_spec=[
-                paddle.static.InputSpec([None, channels, None, None], "float32", name)
-                for name, channels in inputs.items()
-            ],
-            full_graph=True,
-        )
-        paddle.jit.save(static, str(inner / STEM))
-        program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (inner / n).is_file())
+        graph = _trace_legacy(eager.model, inputs, inner) if legacy else _trace(eager.model, inputs, inner)
+        if "onnx" in graphs:
+            write_onnx(inner / graph.program, inner / graph.parameters, inner / ONNX)
+            graph = graph.model_copy(update={"onnx": ONNX})
+        if "paddle" not in graphs:
+            for file in graph.files[:2]:
+                (inner / file).unlink()
+            graph = Graph(onnx=ONNX, inputs=graph.inputs)
         package = Package(
             name=name,
             spec=spec.to_dict(),
             preprocess=preprocess,
-            graph=Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs)),
+            graph=graph,
             paddle=paddle.__version__,
             cost=cost,
         )
         package.write(inner)
-        package = package.model_copy(
-            update={"checks": tuple(_compare(eager, inner, spec, "noise" in inputs))}
-        )
+        checks = [check for kind in graphs for check in _compare(eager, inner, spec, kind)]
+        package = package.model_copy(update={"checks": tuple(checks)})
         package.write(inner)
         _replace(inner, folder)
     return package
 
 
-def _compare(eager: EagerNetwork, folder: Path, spec: Any, noise_given: bool) -> list[Check]:
+def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
+    """Write the graph of `model`, whose inputs have these names and channels, to `folder`."""
+    static = paddle.jit.to_static(
+        model,
+        input_spec=[
+            paddle.static.InputSpec([None, channels, None, None], "float32", name)
+            for name, channels in inputs.items()
+        ],
+        full_graph=True,
+    )
+    paddle.jit.save(static, str(folder / STEM))
+    program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (folder / n).is_file())
+    return Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs))
+
+
+def _trace_legacy(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
+    guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)  # PaddlePaddle 2.6 has no other graph
+    try:
+        with guard():
+            return _trace(model, inputs, folder)
+    except TypeError:
+        # 3.3.1 binds exp, sigmoid, matmul and more to its new graph alone.
+        raise UserError(
+            f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; "
+            "export it with PaddlePaddle 2.6, or without --legacy"
+        ) from None
+
+
+def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[Check]:
     """Compare the graph with the network on three sizes, one of them a batch of two."""
-    network = PaddleNetwork(folder)
+    network = open_network(folder, graph)
+    noise_given = "noise" in read_package(folder).graph.inputs
     rng = np.random.default_rng(0)
     checks = []
     for batch, height, width in ((1, 4, 4), (1, 8, 6), (2, 5, 9)):
@@ -81,7 +127,7 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any, noise_given: bool) ->
         unit = -(-unit // spec.multiple) * spec.multiple
         x = rng.random((batch, spec.in_channels, height * unit, width * unit), np.float32)
         if spec.latent and not noise_given:
-            checks.append(_compare_statistics(eager, network, spec, x))
+            checks.append(_compare_statistics(eager, network, x, graph))
             continue
         noise = []
         if spec.latent:
@@ -89,18 +135,21 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any, noise_given: bool) ->
             noise = [rng.standard_normal((batch, spec.latent.channels, *sides), np.float32)]
         expected, got = eager(x, *noise), network(x, *noise)
         if expected.shape != got.shape:
-            raise UserError(f"export: the graph gives {got.shape} where the network gives {expected.shape}")
+            raise UserError(
+                f"export: the {graph} graph gives {got.shape} where the network gives {expected.shape}; "
+                "nothing was written"
+            )
         difference = float(np.abs(expected - got).max())
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise UserError(
-                f"export: on input {x.shape} the graph differs from the network by {difference:.3g} "
+                f"export: on input {x.shape} the {graph} graph differs from the network by {difference:.3g} "
                 f"(allowed {TOLERANCE:g}); nothing was written"
             )
-        checks.append(Check(input_shape=x.shape, max_difference=difference))
+        checks.append(Check(graph=graph, input_shape=x.shape, max_difference=difference))
     return checks
 
 
-def _compare_statistics(eager: EagerNetwork, network: PaddleNetwork, spec: Any, x: np.ndarray) -> Check:
+def _compare_statistics(eager: EagerNetwork, network: Any, x: np.ndarray, graph: str) -> Check:
     """Compare two means over several draws where the graph's noise cannot be given."""
     draws = 8
     pairs = [(eager(x), network(x)) for _ in range(draws)]
@@ -109,10 +158,10 @@ def _compare_statistics(eager: EagerNetwork, network: PaddleNetwork, spec: Any, 
     allowed = float(2 * expected.std(0).mean() / np.sqrt(draws)) + TOLERANCE
     if expected.shape != got.shape or not difference <= allowed or not got.std(0).mean() > 0:
         raise UserError(
-            f"export: the graph's mean over {draws} draws differs from the network's by {difference:.3g} "
-            f"(allowed {allowed:.3g}); nothing was written"
+            f"export: the {graph} graph's mean over {draws} draws differs from the network's "
+            f"by {difference:.3g} (allowed {allowed:.3g}); nothing was written"
         )
-    return Check(input_shape=x.shape, max_difference=difference)
+    return Check(graph=graph, input_shape=x.shape, max_difference=difference)
 
 
 def _replace(new: Path, folder: Path) -> None:
@@ -123,6 +172,7 @@ def _replace(new: Path, folder: Path) -> None:
             f"{STEM}.pdmodel",
             f"{STEM}.pdiparams",
             f"{STEM}.pdiparams.info",
+            ONNX,
             "inference.yml",
         }
         others = sorted(p.name for p in folder.iterdir() if p.name not in known)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from paddle_restore.data.files import atomic_path
 from paddle_restore.errors import UserError
@@ -38,23 +38,35 @@ class Postprocess(Options):
 
 
 class Graph(Options):
-    program: str = Field(description="model.json, or model.pdmodel of older Paddle")
-    parameters: str
+    program: Optional[str] = Field(None, description="model.json, or model.pdmodel of older Paddle")
+    parameters: Optional[str] = Field(None, description="the program's weights")
+    onnx: Optional[str] = Field(None, description="model.onnx, which holds its weights")
     inputs: tuple[str, ...] = Field(
         ("input",), description="input, and noise where the graph does not draw it"
     )
 
-    @field_validator("program", "parameters")
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.program, self.parameters, self.onnx) if name is not None)
+
+    @field_validator("program", "parameters", "onnx")
     @classmethod
-    def _beside(cls, name: str) -> str:
-        if Path(name).name != name:
+    def _beside(cls, name: Optional[str]) -> Optional[str]:
+        if name is not None and (Path(name).name != name or name == ".."):
             raise ValueError("must be a file of the same folder")
         return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> Graph:
+        if (self.program is None) != (self.parameters is None) or not self.files:
+            raise ValueError("needs program and parameters, or onnx")
+        return self
 
 
 class Check(Options):
     """A comparison of the exported graph with the network's own code."""
 
+    graph: Literal["paddle", "onnx"] = "paddle"
     input_shape: tuple[int, ...]
     max_difference: float
 
@@ -95,7 +107,7 @@ def read_package(folder: str | Path) -> Package:
         package.model_spec  # noqa: B018  a spec that does not hold together is an error here
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({' '.join(str(error).split())})") from None
-    for name in (package.graph.program, package.graph.parameters):
+    for name in package.graph.files:
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
             raise UserError(f"{folder / name}: is missing or empty; export the model again")
     return package

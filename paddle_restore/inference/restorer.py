@@ -1,28 +1,54 @@
-"""Files in, pictures out, whatever runs the network."""
+"""Files or arrays in, pictures out, whatever runs the network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.exposures import network_input
-from paddle_restore.data.image import PLAIN, Form, is_picture, read_image, read_with_form, to_float
-from paddle_restore.data.raw import develop, read_raw, upright, warn_of_black_level
-from paddle_restore.inference.forward import Averaging, Network, restore_frame
+from paddle_restore.data.image import (
+    PLAIN,
+    Form,
+    is_picture,
+    read_image,
+    read_with_form,
+    to_float,
+    write_image,
+)
+from paddle_restore.data.metadata import NO_METADATA, raw_metadata
+from paddle_restore.data.mosaic import RawImage
+from paddle_restore.data.raw import develop, is_raw, read_raw, upright, warn_of_black_level
+from paddle_restore.errors import UserError
+from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.package import Preprocess
-from paddle_restore.models.spec import ModelSpec
+from paddle_restore.inference.source import Source
+from paddle_restore.inference.tiling import BUDGET, Tiling
+
+Input = Union[str, Path, np.ndarray, RawImage]
+"""A file, a picture (H, W, 3) or (H, W) as uint8, uint16 or float in [0, 1], or a raw frame."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded file: the network's input, and how to get from its output to the file's picture."""
+
+    source: Source
+    orientation: int = 0
+    ratio: Optional[float] = None
+    form: Form = PLAIN
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished picture: (H, W, 3) float32 in [0, 1], upright, and the ratio that was used (raw only).
+    """A finished picture, upright, and the ratio that was used (raw only).
 
-    `form` is the input picture's depth, greyness and alpha channel: `form.shape(picture)` is the
-    picture in them.
+    picture  (H, W, 3) float32 in [0, 1], or integers of the depth that was asked for
+    form     the input picture's depth, greyness, alpha channel and metadata: `form.shape(picture)` is the
+             picture in them
     """
 
     picture: np.ndarray
@@ -30,49 +56,150 @@ class Restored:
     form: Form = PLAIN
 
 
-@dataclass(frozen=True)
 class Restorer:
-    """A network with what it needs to take files: raw files or pictures, by its spec."""
+    """A network with what it needs to take files: raw files or pictures, by its spec.
 
-    network: Network
-    spec: ModelSpec
-    preprocess: Preprocess
-    averaging: Averaging = Averaging()  # noqa: RUF009  frozen
+    restorer = Restorer("exported/mirnet_v2")
+    picture = restorer("noisy.jpg")                 # (H, W, 3) float32 in [0, 1]
+    restorer.save("noisy.jpg", "clean.jpg")         # in the input's depth, with its metadata
+    """
 
-    def restore(self, path: Union[str, Path], ratio: Optional[float] = None) -> Restored:
-        """Restore one file. `ratio` None estimates a raw file's amplification from the file alone.
+    def __init__(
+        self,
+        model: Union[str, Path],
+        weights: Union[str, Path, None] = None,
+        backend: Optional[str] = None,
+        precision: str = "fp32",
+        device: str = "cpu",
+        tile: Union[int, str] = "auto",
+        memory: float = BUDGET,
+        batch_size: int = 1,
+        averaging: Optional[Averaging] = None,
+        threads: Optional[int] = None,
+    ):
+        """Open an exported folder, or a network by its id with a weights file, which its own code runs.
 
-        Raises UserError for files that cannot be read or are of another kind than the network's.
+        model       folder of export_model.py, or an id such as "mirnet_v2"
+        weights     model.pdparams, for an id only
+        backend     "paddle" (Paddle Inference, the default for a folder), "onnx", "openvino"; an id has
+                    "eager" only
+        precision   "fp32", or "bf16" where backend and processor have it
+        device      "cpu" or "gpu"
+        tile        side of the square windows in the picture's pixels, "auto" by `memory`, or "none"
+        memory      GB of working memory that tile="auto" gives the network
+        batch_size  windows (or small pictures) that the network gets at once
+        averaging   self-ensemble, and samples of a latent
+
+        Raises UserError for whatever cannot be opened together.
         """
-        frame = self.read(Path(path), ratio)
-        return self.finish(frame, self.run(frame))
+        from paddle_restore.inference.package import FILE
 
-    # The three steps apart, for those who time them.
+        if (Path(model) / FILE).is_file() or Path(model).is_dir():
+            network, spec, self.preprocess, own_noise = _open_folder(
+                Path(model), weights, backend or "paddle", device, precision, threads
+            )
+        else:
+            network, spec = _open_model(str(model), weights, backend or "eager", device, precision)
+            self.preprocess, own_noise = Preprocess(), False
+        tiling = check_tiling(tile, memory)
+        if own_noise and isinstance(tiling.side, int):
+            raise UserError(
+                f"{model}: draws its noise itself, so tiles of it do not fit together; "
+                "export it with --noise input, or use tile none"
+            )
+        self.forward = Forward(network, spec, averaging or Averaging(), tiling, batch_size, own_noise)
 
-    def read(self, path: Path, ratio: Optional[float] = None) -> Frame:
-        """Decode a file into the network's input."""
+    @classmethod
+    def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:
+        """Make a restorer of a network that is already there."""
+        restorer = cls.__new__(cls)
+        restorer.forward, restorer.preprocess = forward, preprocess
+        return restorer
+
+    @property
+    def spec(self) -> Any:
+        return self.forward.spec
+
+    def __call__(self, source: Input, ratio: Optional[float] = None) -> np.ndarray:
+        """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
+
+        `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
+        what cannot be read or is of another kind than the network's.
+        """
+        return self.run([self.read(source, ratio)])[0].picture
+
+    def save(
+        self,
+        source: Input,
+        output: Union[str, Path],
+        ratio: Optional[float] = None,
+        depth: Optional[int] = None,
+        metadata: bool = True,
+    ) -> Restored:
+        """Restore `source` into the file `output`, whose suffix says its format; return the picture.
+
+        `depth` (8 or 16 bits) is the input's own unless given, and 16 for raw files where the format has it.
+        The input's colour profile and EXIF go along, unless `metadata` is False.
+        Raises UserError like `__call__`, and for what cannot be written.
+        """
+        frame = self.read(source, ratio)
+        restored = self.run([frame], depth or frame.form.depth)[0]
+        del frame  # writing a large picture needs its memory
+        self.write(restored, Path(output), metadata=metadata)
+        return restored
+
+    # The steps apart, for those who overlap or time them.
+
+    def read(self, source: Input, ratio: Optional[float] = None) -> Frame:
+        """Decode a file (or take an array) as the network's input."""
+        if isinstance(source, (str, Path)):
+            source = Path(source)
         if not self.spec.raw:
-            picture, form = read_with_form(path)
-            image = to_float(picture).transpose(2, 0, 1)
-            return Frame(np.ascontiguousarray(image), image.shape[1:], form=form)
-        raw = read_raw(path)
+            return self._read_picture(source)
+        if isinstance(source, np.ndarray):
+            raise UserError(
+                f"{self.spec.id} restores raw frames: give a raw file or a RawImage, not an array, "
+                "which says nothing of levels and colours"
+            )
+        raw = source if isinstance(source, RawImage) else read_raw(source)
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
-        grown, offset = raw.extended()
-        data = network_input(grown, self.spec.input, ratio)
-        return Frame(data, raw.mosaic.shape, offset, raw.orientation, ratio)
+        form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
+        return Frame(Source(raw, self.spec.input, ratio), raw.orientation, ratio, form)
 
-    def run(self, frame: Frame) -> np.ndarray:
-        """Return the network's picture of a frame, (3, H, W), not yet cropped or turned."""
-        return restore_frame(self.network, self.spec, frame.data, self.averaging)
+    def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> Frame:
+        if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
+            name = source.path if isinstance(source, RawImage) else source
+            raise UserError(
+                f"{name}: is a raw file, and {self.spec.id} restores pictures (PNG, JPEG, TIFF, WebP); "
+                "use a raw network such as lamba or sid_unet"
+            )
+        picture, form = (
+            (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
+        )
+        return Frame(Source(picture.transpose(2, 0, 1), self.spec.input), form=form)
 
-    def finish(self, frame: Frame, output: np.ndarray) -> Restored:
-        """Crop to the file's own size and turn the picture upright."""
-        (top, left), (height, width) = frame.offset, frame.size
-        picture = output[:, top : top + height, left : left + width].transpose(1, 2, 0)
-        return Restored(np.ascontiguousarray(upright(picture, frame.orientation)), frame.ratio, frame.form)
+    def run(
+        self,
+        frames: Sequence[Frame],
+        depth: Optional[int] = None,
+        on_window: Callable[[], Any] = lambda: None,
+    ) -> list[Restored]:
+        """Restore frames: float32 pictures, or integers of `depth` bits, which take less memory."""
+        outputs = self.forward.run([frame.source for frame in frames], depth, on_window)
+        return [
+            Restored(upright(output.transpose(1, 2, 0), frame.orientation), frame.ratio, frame.form)
+            for frame, output in zip(frames, outputs)
+        ]
+
+    def write(
+        self, restored: Restored, path: Path, depth: Optional[int] = None, metadata: bool = True
+    ) -> None:
+        """Write a picture in the form of its input, with the input's profile and metadata or without."""
+        form = restored.form
+        write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
 
     def target(self, path: Path) -> np.ndarray:
         """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
@@ -92,13 +219,76 @@ class Restorer:
         return min(long / short, self.preprocess.max_ratio) if short > 0 and long > 0 else None
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A decoded file: the network's input, and how to get from its output to the file's picture."""
+def check_tiling(tile: Union[int, str], memory: float = BUDGET) -> Tiling:
+    """Return the tiling of these options. Raises UserError for what is none."""
+    if not (tile in ("auto", "none") or (isinstance(tile, int) and tile > 0)):
+        raise UserError(f"tile must be auto, none or a number of pixels, not {tile!r}")
+    if not 0 < memory < 1e4:
+        raise UserError(f"memory must be a number of GB above 0, not {memory!r}")
+    return Tiling(tile, memory)
 
-    data: np.ndarray
-    size: tuple[int, int]
-    offset: tuple[int, int] = (0, 0)
-    orientation: int = 0
-    ratio: Optional[float] = None
-    form: Form = PLAIN
+
+def _checked(picture: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 3) of any number type -> (H, W, 3) uint8, uint16 or float32 in [0, 1]."""
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=2)
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise UserError(f"a picture has the shape (H, W, 3) or (H, W), and this array {picture.shape}")
+    if picture.dtype in (np.uint8, np.uint16):
+        return picture
+    if picture.dtype.kind != "f":
+        raise UserError(f"a picture is uint8, uint16 or float, and this array {picture.dtype}")
+    if not np.isfinite(picture).all():
+        raise UserError("the picture holds NaN or infinite values")
+    if picture.min() < -1e-3 or picture.max() > 1 + 1e-3:
+        raise UserError(
+            f"a float picture lies in [0, 1], and this array in [{picture.min():g}, {picture.max():g}]; "
+            "divide it, or give integers"
+        )
+    return picture.astype(np.float32, copy=False)
+
+
+def _open_folder(
+    folder: Path,
+    weights: Union[str, Path, None],
+    backend: str,
+    device: str,
+    precision: str,
+    threads: Optional[int],
+) -> tuple:
+    from paddle_restore.inference.backends import open_network
+    from paddle_restore.inference.package import read_package
+
+    package = read_package(folder)
+    if weights is not None:
+        raise UserError(f"{folder}: an exported folder has its weights; leave weights away, or name an id")
+    if backend == "eager":
+        raise UserError(
+            f"{folder}: an exported folder runs without the network's code; "
+            "for the eager backend name the network's id and its weights"
+        )
+    spec = package.model_spec
+    own_noise = bool(spec.latent) and "noise" not in package.graph.inputs
+    return open_network(folder, backend, device, precision, threads), spec, package.preprocess, own_noise
+
+
+def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str) -> tuple:
+    import paddle
+
+    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.models import create_model, list_models
+    from paddle_restore.weights import load_weights
+
+    if id not in list_models():
+        raise UserError(f"{id}: is neither an exported folder nor a network ({', '.join(list_models())})")
+    if backend != "eager" or precision != "fp32":
+        raise UserError(
+            f"{id}: a network by its id is run by its own code in fp32; "
+            f"export it (export_model.py) for {backend} and {precision}"
+        )
+    if weights is None:
+        raise UserError(f"{id}: needs weights; name a file (pretrained/README.md says where they come from)")
+    paddle.set_device(device)
+    model = create_model(id)
+    load_weights(model, Path(weights))
+    return EagerNetwork(model), model.spec

@@ -147,6 +147,7 @@ class InvDN(nn.Layer):
     # The receptive field is 570, but influence falls tenfold every 8 pixels: with fresh weights
     # nothing beyond 64 rises above float32 rounding. Trained weights get twice that.
     halo=128,
+    memory=1600,
     latent=Latent(channels=45, stride=4),
     paper="Liu et al., Invertible Denoising Network: A Light Solution for Real Noise Removal, CVPR 2021",
     repository="https://github.com/Yang-Liu1082/InvDN",

@@ -208,6 +208,7 @@ class MIRNet(nn.Layer):
     scale=1,
     multiple=4,
     halo="global",  # channel attention pools over the whole picture
+    memory=3000,
     paper="Zamir et al., Learning Enriched Features for Real Image Restoration and Enhancement, ECCV 2020",
     repository="https://github.com/swz30/MIRNet",
     licence="Academic Public License (non-commercial)",

@@ -72,6 +72,7 @@ _PUBLISHED = dict(
     # Measured by tests/models/test_models.py: convolutions 2*(1+2+4+8+16) down and 2*(8+4+2+1)
     # up, and the pooling grid's alignment; rounded up to the multiple.
     halo=112,
+    memory=700,
     paper="Chen et al., Learning to See in the Dark, CVPR 2018",
     repository="https://github.com/cchen156/Learning-to-See-in-the-Dark",
     licence="MIT",

@@ -30,6 +30,8 @@ class ModelSpec:
     halo      input pixels of context that an output pixel depends on (in each direction),
               or "global" where the network pools over the whole picture
     latent    the noise input, if there is one
+    memory    bytes of working memory per input pixel that running it takes (measured: docs/restoring.md),
+              by which tiles are chosen; 0 where it was not measured
     """
 
     id: str
@@ -41,6 +43,7 @@ class ModelSpec:
     repository: str
     licence: str
     latent: Optional[Latent] = None
+    memory: int = 0
 
     def __post_init__(self) -> None:
         if self.input not in INPUT_CHANNELS:
@@ -49,6 +52,8 @@ class ModelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 < value <= 4096:
                 raise ValueError(f"{self.id}: {name} must be a positive integer, not {value!r}")
+        if not (isinstance(self.memory, int) and self.memory >= 0):
+            raise ValueError(f"{self.id}: memory must be a number of bytes, not {self.memory!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
             raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
 

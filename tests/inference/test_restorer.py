@@ -10,18 +10,20 @@ import pytest
 import yaml
 
 from paddle_restore import create_model
-from paddle_restore.data.image import crop_or_pad
 from paddle_restore.data.mosaic import unpacked
 from paddle_restore.data.raw import develop, upright
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
+from paddle_restore.inference import forward as forward_module
+from paddle_restore.inference.backends import open_network
 from paddle_restore.inference.backends.eager import EagerNetwork
 from paddle_restore.inference.export import export
-from paddle_restore.inference.forward import TRANSFORMS, Averaging, _transformed, restore_frame
+from paddle_restore.inference.forward import TRANSFORMS, Averaging, Forward, restore_frame
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Restorer
+from paddle_restore.inference.source import Source
 from paddle_restore.models import model_spec
 from tests.data.test_raw import mosaic_of
 
@@ -32,6 +34,10 @@ def nearest(batch: np.ndarray) -> np.ndarray:
     """A "network" that demosaics by taking each 2x2 cell's own colours, where they are."""
     red, green1, blue, green2 = (plane.repeat(2, 1).repeat(2, 2) for plane in batch.transpose(1, 0, 2, 3))
     return np.stack([red, (green1 + green2) / 2, blue], 1)
+
+
+def restorer_of(network, preprocess=Preprocess(), spec=SPEC) -> Restorer:  # noqa: B008
+    return Restorer.of(Forward(network, spec), preprocess)
 
 
 def scene(height: int, width: int) -> np.ndarray:
@@ -45,10 +51,10 @@ def scene(height: int, width: int) -> np.ndarray:
 def test_every_phase_and_size_gives_the_scene_in_its_place(tmp_path, pattern, size):
     picture = scene(*size)
     write_dng(tmp_path / "a.dng", mosaic_of(picture, pattern), pattern=pattern, white_level=4095)
-    restored = Restorer(nearest, SPEC, Preprocess()).restore(tmp_path / "a.dng", ratio=1.0)
-    assert restored.picture.shape == (*size, 3)
+    restored = restorer_of(nearest)(tmp_path / "a.dng", ratio=1.0)
+    assert restored.shape == (*size, 3)
     # Half a cell is the most that the nearest sample can be away.
-    np.testing.assert_allclose(restored.picture * 4095, picture, atol=60)
+    np.testing.assert_allclose(restored * 4095, picture, atol=60)
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
@@ -56,9 +62,9 @@ def test_pictures_are_upright(tmp_path, orientation, turns):
     picture = scene(48, 64)
     path = tmp_path / "a.dng"
     write_dng(path, mosaic_of(picture, "RGGB"), white_level=4095, orientation=orientation)
-    restorer = Restorer(nearest, SPEC, Preprocess())
+    restorer = restorer_of(nearest)
     expected = np.rot90(picture, turns)
-    restored = restorer.restore(path, ratio=1.0).picture
+    restored = restorer(path, ratio=1.0)
     np.testing.assert_allclose(restored * 4095, expected, atol=60)
     assert restorer.target(path).shape == restored.shape
     assert develop(path).shape == (48, 64, 3)
@@ -67,8 +73,8 @@ def test_pictures_are_upright(tmp_path, orientation, turns):
 def test_a_recipes_levels_win(tmp_path):
     write_dng(tmp_path / "a.dng", np.full((48, 64), 600, np.uint16), white_level=4095)
     preprocess = Preprocess(black_level=500, white_level=700)
-    restored = Restorer(nearest, SPEC, preprocess).restore(tmp_path / "a.dng", ratio=1.0)
-    np.testing.assert_allclose(restored.picture, 0.5, rtol=1e-6)
+    restored = restorer_of(nearest, preprocess)(tmp_path / "a.dng", ratio=1.0)
+    np.testing.assert_allclose(restored, 0.5, rtol=1e-6)
 
 
 def test_padding_does_not_show():
@@ -91,31 +97,31 @@ def test_self_ensemble_is_the_mean_over_the_mosaics_flips():
     mean = restore_frame(one_sided, SPEC, frame, Averaging(self_ensemble=True))
     assert mean.shape == single.shape
     # The ensemble commutes with flipping the mosaic, as no single run of this network does.
-    flipped = _transformed(SPEC, frame, (False, True, False))
-    mirrored = restore_frame(one_sided, SPEC, flipped.frame, Averaging(self_ensemble=True))
+    mosaic = unpacked(frame).flipped(False, True, False)
+    whole = [Forward(one_sided, SPEC, Averaging(self_ensemble=each)) for each in (True, False)]
+    ensemble, alone = (forward.run([Source(mosaic, "bayer")])[0][..., ::-1] for forward in whole)
     inside = np.s_[:, 8:-8, 8:-8]
-    np.testing.assert_allclose(flipped.back(mirrored)[inside], mean[inside], atol=1e-5)
-    alone = restore_frame(one_sided, SPEC, flipped.frame)
-    assert np.abs(flipped.back(alone) - single)[inside].max() > 0.1
+    np.testing.assert_allclose(ensemble[inside], mean[inside], atol=1e-5)
+    assert np.abs(alone - single)[inside].max() > 0.1
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("kind", ["sid_unet", "sid_unet_xtrans", "lamba"])
-def test_transformed_inputs_come_back_to_their_place(kind, transform):
+def test_transformed_inputs_come_back_to_their_place(kind, transform, monkeypatch):
     """A "network" that returns the mosaic itself, three times, gives it back whatever the flip."""
     spec = model_spec(kind)
-    channels = spec.in_channels
-    frame = np.random.default_rng(0).random((channels, 32, 64), np.float32)
+    frame = np.random.default_rng(0).random((spec.in_channels, 32, 64), np.float32)
 
     def same(batch):
         return np.stack([np.stack([unpacked(planes).mosaic] * 3) for planes in batch])
 
-    turned = _transformed(spec, frame, transform)
-    if turned is None:
+    source = Source(unpacked(frame), spec.input)
+    if source.turned(transform) is None:
         assert kind == "sid_unet_xtrans"
         pytest.skip("this pattern does not survive the transform")
-    output = same(crop_or_pad(turned.frame, *turned.frame.shape[1:])[None])[0]
-    np.testing.assert_array_equal(turned.back(output)[0], unpacked(frame).mosaic)
+    monkeypatch.setattr(forward_module, "TRANSFORMS", [transform])
+    output = Forward(same, spec, Averaging(self_ensemble=True)).run([source])[0]
+    np.testing.assert_array_equal(output[0], unpacked(frame).mosaic)
 
 
 def test_a_frame_smaller_than_the_multiple_is_refused():
@@ -128,12 +134,12 @@ def test_an_export_that_differs_is_refused_and_leaves_the_old_one(tmp_path, monk
     export(model, tmp_path / "out", "sid_unet", Preprocess())
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
-    class Wrong(export_module.PaddleNetwork):
-        def __call__(self, batch):
-            return super().__call__(batch) + 1e-2
+    def wrong(*arguments):
+        network = open_network(*arguments)
+        return lambda batch: network(batch) + 1e-2
 
-    monkeypatch.setattr(export_module, "PaddleNetwork", Wrong)
-    with pytest.raises(UserError, match=r"the graph differs from the network by 0.01"):
+    monkeypatch.setattr(export_module, "open_network", wrong)
+    with pytest.raises(UserError, match=r"the paddle graph differs from the network by 0.01"):
         export(model, tmp_path / "out", "sid_unet", Preprocess())
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -14,6 +14,7 @@ class EagerNetwork:
     def __init__(self, model: Any):
         # What a network folds away after training (weight normalisation) it offers as `deployed`.
         self.model = model.deployed() if hasattr(model, "deployed") else model
+        self.name = "own code"
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         training = self.model.training

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
+import paddle
 from paddle import inference
 
 from paddle_restore.errors import UserError
-from paddle_restore.inference.package import read_package
+from paddle_restore.inference.backends import require
+from paddle_restore.inference.package import Package, read_package
 
 # Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
 # activation (or concatenation) reads it as a float: the process dies with a segmentation fault
@@ -24,29 +26,51 @@ class PaddleNetwork:
     Noise is ignored by a graph that draws its own.
     """
 
-    def __init__(self, folder: str | Path, device: str = "cpu", threads: int | None = None):
-        package = read_package(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "cpu",
+        threads: Optional[int] = None,
+        precision: str = "fp32",
+        package: Optional[Package] = None,
+    ):
+        package = package or read_package(folder)
+        require(package, folder, "paddle")
         files = [str(Path(folder) / name) for name in (package.graph.program, package.graph.parameters)]
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
         self.config = config = inference.Config(*files)
         config.disable_glog_info()
-        self.threads = threads or len(os.sched_getaffinity(0))
         if device == "gpu":
-            config.enable_use_gpu(256, 0)
+            half = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
+            config.enable_use_gpu(256, 0, half)
         else:
-            config.disable_gpu()
-            config.set_cpu_math_library_num_threads(self.threads)
-            # enable_memory_optim() is left alone: with a PIR graph it fails next to delete_pass.
-            for name in _BROKEN_ONEDNN_PASSES:
-                config.delete_pass(name)
+            self._use_cpu(precision)
         try:
             self._predictor: Any = inference.create_predictor(config)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            reason = str(error).strip().splitlines()[-1]
+        except (RuntimeError, ValueError, MemoryError, SystemError) as error:
+            reason = " ".join(str(error).strip().splitlines()[-1:])
+            if precision != "fp32":
+                raise UserError(
+                    f"{folder}: Paddle Inference cannot run it in {precision} ({reason}); "
+                    "use --backend openvino or --precision fp32"
+                ) from None
             raise UserError(
                 f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
             ) from None
         self._inputs = [self._predictor.get_input_handle(name) for name in package.graph.inputs]
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def _use_cpu(self, precision: str) -> None:
+        self.config.disable_gpu()
+        self.config.set_cpu_math_library_num_threads(self.threads)
+        if precision == "bf16":
+            if not paddle.base.core.supports_bfloat16_fast_performance():
+                raise UserError("this CPU has no bf16 instructions; use --precision fp32")
+            self.config.enable_mkldnn_bfloat16()
+        # enable_memory_optim() is left alone: with a PIR graph it fails next to delete_pass.
+        for name in _BROKEN_ONEDNN_PASSES:
+            self.config.delete_pass(name)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         for handle, array in zip(self._inputs, inputs):

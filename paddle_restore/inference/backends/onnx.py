@@ -1,0 +1,59 @@
+"""Run an exported `model.onnx` by ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import require
+from paddle_restore.inference.onnx_file import read_onnx
+from paddle_restore.inference.package import Package, read_package
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+
+
+class OnnxNetwork:
+    """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "cpu",
+        threads: Optional[int] = None,
+        precision: str = "fp32",
+        package: Optional[Package] = None,
+    ):
+        if onnxruntime is None:
+            raise UserError("backend onnx needs ONNX Runtime; pip install 'paddle_restore[onnx]'")
+        if precision != "fp32":
+            raise UserError(f"ONNX Runtime has no {precision} for these graphs; use openvino or paddle")
+        package = package or read_package(folder)
+        require(package, folder, "onnx")
+        provider = "CUDAExecutionProvider" if device == "gpu" else "CPUExecutionProvider"
+        if provider not in onnxruntime.get_available_providers():
+            raise UserError("this ONNX Runtime has no GPU; install onnxruntime-gpu, or use --device cpu")
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.name = "ONNX Runtime"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        path = Path(folder) / package.graph.onnx
+        content = read_onnx(path)
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
+        except Exception as error:  # its errors share no class
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from None
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        # A graph that draws its own noise has one input, and ignores what is given.
+        names = [value.name for value in self._session.get_inputs()]
+        feed = {name: np.ascontiguousarray(array, np.float32) for name, array in zip(names, inputs)}
+        return self._session.run(None, feed)[0]

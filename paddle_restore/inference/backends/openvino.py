@@ -1,0 +1,63 @@
+"""Run an exported `model.onnx` by OpenVINO, in fp32 or bf16."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import require
+from paddle_restore.inference.onnx_file import read_onnx
+from paddle_restore.inference.package import Package, read_package
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
+
+# Given for fp32 too: on a CPU that has bf16, OpenVINO computes in bf16 unless it is told otherwise.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoNetwork:
+    """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "cpu",
+        threads: Optional[int] = None,
+        precision: str = "fp32",
+        package: Optional[Package] = None,
+    ):
+        if openvino is None:
+            raise UserError("backend openvino needs OpenVINO; pip install 'paddle_restore[openvino]'")
+        package = package or read_package(folder)
+        require(package, folder, "onnx")
+        core = openvino.Core()
+        where = device.upper()
+        if where not in core.available_devices:
+            raise UserError(f"OpenVINO finds no {device}; it has {', '.join(core.available_devices)}")
+        if precision == "bf16" and "BF16" not in core.get_property(where, "OPTIMIZATION_CAPABILITIES"):
+            raise UserError("this CPU has no bf16 instructions; use --precision fp32")
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.name = "OpenVINO" if precision == "fp32" else f"OpenVINO {precision}"
+        config = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        if device == "cpu":
+            config["INFERENCE_NUM_THREADS"] = str(self.threads)
+        path = Path(folder) / package.graph.onnx
+        content = read_onnx(path)
+        try:
+            self._model = core.compile_model(core.read_model(content, b""), where, config)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: OpenVINO cannot load it ({reason}); export it again") from None
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        # A graph that draws its own noise has one input, and ignores what is given.
+        arrays = [np.ascontiguousarray(array, np.float32) for array in inputs[: len(self._model.inputs)]]
+        # The result lives in the request's own memory, which the next call writes to.
+        return self._model(arrays)[0].copy()

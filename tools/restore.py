@@ -1,0 +1,6 @@
+"""Restore photographs: raw files or pictures, of any size."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("restore")
