@@ -206,6 +206,8 @@ def _obey_parent_only(worker: int) -> None:
     A cluster signals all processes of a job; workers must live until the checkpoint is written. And
     a parent that was killed leaves workers behind that wait for work.
     """
+    if not hasattr(signal, "sigtimedwait"):  # not Linux
+        return
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all threads: only the watch gets it
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()

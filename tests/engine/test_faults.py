@@ -25,6 +25,7 @@ from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pdparams
 from tests.cli.test_chain import command
+from tests.conftest import ROOT
 from tests.engine.runs import arrays, assert_same_run, records
 from tests.engine.test_course import Samples
 from tests.engine.test_resume import StopAfter
@@ -191,14 +192,15 @@ def test_nothing_but_non_finite_batches_stops_the_run(picture_recipe, poisoned, 
         train(load_config(picture_recipe, ("train.on_nonfinite=skip",)), tmp_path)
 
 
-POISONED = """
+POISONED = f"""
 import sys
+sys.path.insert(0, {str(ROOT)!r})
 from paddle_restore.cli.main import main
 from paddle_restore.engine.objectives import Invertible
 whole = Invertible.__call__
 def call(self, model, batch):
     losses = whole(self, model, batch)
-    return {**losses, "loss": losses["loss"] * float("nan")} if "2" in batch["name"] else losses
+    return dict(losses, loss=losses["loss"] * float("nan")) if "2" in batch["name"] else losses
 Invertible.__call__ = call
 main("train")
 """
