@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
@@ -25,7 +26,8 @@ def test_a_checkpoint_of_either_version_is_trained_on(version):
     for _ in range(3):
         step(model, optimizer)
     resumed, its_optimizer, _ = build()
-    state = load_checkpoint(FOLDER / f"paddle-{version}" / "checkpoint", resumed, its_optimizer, scaler)
+    run = SimpleNamespace(model=resumed, optimizer=its_optimizer, scaler=scaler, ema=None)
+    state = load_checkpoint(FOLDER / f"paddle-{version}" / "checkpoint", run)
     assert state["iteration"] == 2
     step(resumed, its_optimizer)
     for (name, expected), got in zip(model.state_dict().items(), resumed.state_dict().values()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
@@ -47,7 +48,8 @@ def main() -> None:
     model, optimizer, scaler = build()
     for _ in range(2):
         step(model, optimizer)
-    save_checkpoint(folder / "checkpoint", model, optimizer, scaler, {"iteration": 2, "best": None})
+    run = SimpleNamespace(model=model, optimizer=optimizer, scaler=scaler, ema=None)
+    save_checkpoint(folder / "checkpoint", run, {"iteration": 2, "best": None})
     if paddle.__version__.startswith("2."):
         export(model, folder / "export", "sid_unet", Preprocess())
 
