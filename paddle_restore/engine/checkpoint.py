@@ -35,7 +35,7 @@ def save_checkpoint(folder: Path, step: Step, state: dict[str, Any]) -> None:
         paddle.save(step.model.state_dict(), str(temporary / WEIGHTS))
         if step.ema:
             paddle.save(step.ema.average, str(temporary / AVERAGE))
-        optimizer = _by_structure(step.optimizer.state_dict(), step.model)
+        optimizer = step.loaded or _by_structure(step.optimizer.state_dict(), step.model)
         paddle.save({"optimizer": optimizer, "scaler": step.scaler.state_dict()}, str(temporary / OPTIMIZER))
         (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
         for file in temporary.iterdir():
@@ -96,6 +96,7 @@ def load_checkpoint(folder: Path, step: Step) -> dict[str, Any]:
     if not isinstance(states, dict) or not isinstance(states.get("optimizer"), dict):
         raise UserError(f"{folder / OPTIMIZER}: holds no optimiser state; resume from another checkpoint")
     step.optimizer.set_state_dict(_by_name(states["optimizer"], step.model))
+    step.loaded = states["optimizer"]
     if step.scaler.is_enable() and states.get("scaler"):
         step.scaler.load_state_dict(states["scaler"])
     return state

@@ -36,6 +36,9 @@ class Step:
         self.precision = partial(paddle.amp.auto_cast, enable=bool(amp), level=amp or "O1", dtype=dtype)
         self.model = model
         self.ema = Ema(model, config.train.ema) if config.train.ema else None
+        # The optimiser's states of a checkpoint until the first update: only then Paddle 2.6 takes
+        # them over, and before it has nothing to save.
+        self.loaded: Optional[dict[str, Any]] = None
 
     def __call__(self, batch: dict[str, Any], lr: float, update: int, **notes: float) -> dict[str, float]:
         """Take one step; return the losses and `notes`, means over all processes.
@@ -62,6 +65,7 @@ class Step:
         # One message and one wait for the device: what all processes must agree upon goes with the losses.
         means = distributed.mean_scalars({**losses, **notes}, self.world)
         if is_finite(means):
+            self.loaded = None
             self.scaler.step(self.optimizer)
             self.scaler.update()
             if self.ema:
