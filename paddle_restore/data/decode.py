@@ -59,7 +59,13 @@ class Picture:
     """PNG, JPEG, WebP or BMP. `size` is (height, width) as stored, before `orientation` (EXIF's) turns it."""
 
     def __init__(self, file: BinaryIO, plugin: type) -> None:
-        self._file, self._image = file, plugin(file)
+        self._file = file
+        try:
+            self._image = plugin(file)
+        except ValueError as error:
+            if "MAX_TEXT" in str(error):  # Pillow's guard against swelling chunks
+                raise NotSupported("has a colour profile or text above 1 MiB; save it without") from None
+            raise
         self.size = self._image.size[::-1]
         if getattr(self._image, "is_animated", False):
             name = {"WEBP": "WebP"}.get(plugin.format, plugin.format)

@@ -117,11 +117,11 @@ class Metadata:
 
     @classmethod
     def of(cls, directories: Directories, icc: bytes = b"", dpi: Optional[tuple] = None) -> Metadata:
-        dpi = dpi or _said_resolution(directories.get(MAIN, {}))
+        dpi = tuple(map(float, dpi or _said_resolution(directories.get(MAIN, {})) or ()))
         return cls(
             _kept(directories),
             icc if len(icc) <= _ICC_LARGEST else b"",
-            dpi if dpi and all(0 < x < 1e6 for x in dpi) else None,
+            dpi if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
 
     def directories(self, height: int, width: int) -> Directories:
@@ -173,7 +173,7 @@ def _said_resolution(main: Directory) -> Optional[tuple[float, float]]:
     scale = {2: 1.0, 3: 2.54}.get(main.get(UNIT, 2))
     if not (scale and isinstance(across, IFDRational) and isinstance(down, IFDRational)):
         return None
-    return float(across) * scale, float(down) * scale
+    return across * scale, down * scale
 
 
 def raw_metadata(path: str | Path) -> Metadata:

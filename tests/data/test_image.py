@@ -9,6 +9,8 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from paddle_restore.data.image import (
     Form,
@@ -45,7 +47,7 @@ def test_lossless_files_come_back_bit_by_bit(tmp_path, suffix, dtype, channels):
     np.testing.assert_array_equal(read_image(path), image)
     write_image(tmp_path / f"b{suffix}", form.shape(to_float(image)))
     if suffix == ".tif":  # OpenCV multiplies its colours with their opacity
-        stored = pytest.importorskip("tifffile").imread(tmp_path / "b.tif")
+        stored = tifffile.imread(tmp_path / "b.tif")
     else:
         stored = cv2.imread(str(tmp_path / f"b{suffix}"), cv2.IMREAD_UNCHANGED)
         stored = stored if channels == 1 else stored[..., [2, 1, 0, 3][:channels]]
@@ -178,8 +180,6 @@ def test_the_limit_is_the_callers(tmp_path, suffix):
 
 
 def test_floating_point_tiff(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
-
     def write(name, values):
         tifffile.imwrite(tmp_path / name, values.astype(np.float32), photometric="rgb")
         return tmp_path / name
@@ -230,9 +230,8 @@ def odd_files():
 
 @pytest.mark.parametrize(("name", "make", "message"), odd_files(), ids=lambda value: str(value)[:15])
 def test_odd_files_are_read_right_or_refused(tmp_path, name, make, message):
-    pil, tifffile = pytest.importorskip("PIL.Image"), pytest.importorskip("tifffile")
     path = tmp_path / name
-    made = make(pil.fromarray, lambda *given, **options: tifffile.imwrite(path, *given, **options))
+    made = make(Image.fromarray, lambda *given, **options: tifffile.imwrite(path, *given, **options))
     if made:
         first, *others = made if isinstance(made, list) else [made]
         first.save(path, **({"save_all": True, "append_images": others} if others else {}))
