@@ -264,22 +264,24 @@ def test_16_bit_tiff_is_smaller_than_its_pixels_and_lossless(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), to_integer(smooth, 16))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("metadata", [None, Metadata(dpi=(72, 72))])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, metadata):
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, suffix, metadata):
     """The limit of a file's size stands in for the disk's end: writing stops in the middle."""
     resource = pytest.importorskip("resource")
-    write_image(tmp_path / "a.png", np.zeros((8, 8, 3)))
-    before = (tmp_path / "a.png").read_bytes()
+    path = tmp_path / f"a{suffix}"
+    write_image(path, np.zeros((8, 8, 3)))
+    before = (path).read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(UserError, match=r"a\.png: cannot be written \(File too large\)") as error:
-            write_image(tmp_path / "a.png", picture(3, np.uint16, (90, 90)), metadata=metadata)
+        with pytest.raises(UserError, match=rf"a\{suffix}: cannot be written \(File too large\)") as error:
+            write_image(path, picture(3, np.uint16, (90, 90)), metadata=metadata)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(error.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    assert (tmp_path / "a.png").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert (path).read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "folder/a.png"])
