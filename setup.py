@@ -37,6 +37,13 @@ setup(
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
         "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        # To run ONNX graphs, and (where paddle2onnx has wheels, which pin onnx) to export them.
+        "onnx": [
+            "onnxruntime>=1.17,<2",
+            "onnx>=1.16.1,<1.18; python_version < '3.13'",
+            "paddle2onnx>=2.1,<2.2; python_version < '3.13'",
+        ],
+        "openvino": ["openvino>=2024.4,<2027"],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
