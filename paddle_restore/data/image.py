@@ -92,6 +92,7 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
         if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
             raise ValueError("the file is broken")
         turn, metadata = _TURNS.get(opened.orientation, 0), opened.metadata
+    del opened  # Pillow's copy of the pixels
     depth = 8 * stored.dtype.itemsize
     alpha, colours = None, stored
     if stored.ndim == 2:
