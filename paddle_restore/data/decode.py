@@ -63,7 +63,7 @@ class Picture:
         try:
             self._image = plugin(file)
         except ValueError as error:
-            if "MAX_TEXT" in str(error):  # Pillow's guard against swelling chunks
+            if "too" in str(error).lower():  # "Decompressed data too large": Pillow's guard
                 raise NotSupported("has a colour profile or text above 1 MiB; save it without") from None
             raise
         self.size = self._image.size[::-1]
