@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the page's test needs playwright")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the page's test needs playwright: pip install 'paddle_restore[browser]'"
+)
 expect = playwright.expect
 PATIENCE = 60_000  # milliseconds
 
