@@ -31,7 +31,7 @@ _ERRORS = {
     ),
     422: (
         "A parameter is wrong, or the file is broken",
-        "noisy.png: cannot be read as an 8- or 16-bit PNG picture; the file is broken or cut short",
+        "noisy.png: cannot be read as a picture; the file is broken or cut short",
     ),
     429: (
         "The queue is full; Retry-After says when to come back",

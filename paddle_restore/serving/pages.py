@@ -1,4 +1,4 @@
-"""The page at `/`: three files and two examples, all of this package."""
+"""The page at `/`: a few files and two examples, all of this package."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fastapi.responses import Response
 from paddle_restore.serving.example import dark_raw, noisy_picture
 
 _FOLDER = Path(__file__).parent / "page"
+_SCRIPTS = ("page.js", "compare.js", "request.js", "texts.js", "words.js")
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/texts.js": ("texts.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in _SCRIPTS},
 }
 
 

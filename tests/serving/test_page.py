@@ -128,7 +128,7 @@ def test_errors_are_words_in_both_languages(page, files, tmp_path):
     page.click("#restore")
     expect(page.locator("#error")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#error-words")).to_contain_text("The file cannot be restored")
-    expect(page.locator("#error-detail")).to_contain_text("cut.png: cannot be read as an 8- or 16-bit PNG")
+    expect(page.locator("#error-detail")).to_contain_text("cut.png: cannot be read as a picture")
     page.select_option("#language", "zh")
     expect(page.locator("#error-words")).to_contain_text("无法修复该文件")
     expect(page.locator("#restore")).to_have_text("开始修复")

@@ -1,40 +1,26 @@
-import { TEXTS } from "/texts.js";
+import { compare, showSlider, view } from "/compare.js";
+import { cancel, send } from "/request.js";
+import { $, canSay, chooseLanguage, chosenLanguage, saved, say } from "/words.js";
 
-const $ = (id) => document.getElementById(id);
 const SHOWN_BY_BROWSERS = [".png", ".jpg", ".jpeg", ".webp", ".bmp"];
 const THEMES = ["auto", "light", "dark"];
 
-let language = saved("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
 let theme = saved("theme") || "auto";
 let models = [];
 let limits = {};
 let chosen = null; // the File
-let running = null; // the XMLHttpRequest
+let busy = false; // with a restoration
 let result = null; // {blob, name, facts}
 let lastError = null; // a function that says it, for a change of language
 let lastStatus = () => ""; // likewise
 
 // --- words ------------------------------------------------------------------------------------
 
-function say(key, values = {}) {
-  return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
-
-function saved(key, value) {
-  try {
-    if (value === undefined) return localStorage.getItem(key);
-    localStorage.setItem(key, value);
-  } catch {
-    // Without storage the choice lasts as long as the page.
-  }
-  return null;
-}
-
 function speak() {
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  document.documentElement.lang = chosenLanguage() === "zh" ? "zh-CN" : "en";
   document.title = say("title");
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
-  $("language").value = language;
+  $("language").value = chosenLanguage();
   $("before").alt = say("alt_before");
   $("after").alt = say("alt_after");
   showTheme();
@@ -158,7 +144,7 @@ function authorisation() {
 
 async function restore(event) {
   event.preventDefault();
-  if (!chosen || running) return;
+  if (!chosen || busy) return;
   clearError();
   if (!models.length) await loadModels();
   const one = model();
@@ -168,9 +154,10 @@ async function restore(event) {
     return fail("large", "", { size: megabytes(chosen.size), most: Math.floor(limits.bytes / 1e6) });
   const file = chosen;
   const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
+  const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
   begin();
   try {
-    const answer = await send("/v1/restore", file, { model: one.name, ratio: wanted, format: "png", depth: "16" });
+    const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
     const before = await original(file, one, answer.ratio);
     await show(file, before, answer);
     tell(() => say("ready"));
@@ -183,6 +170,7 @@ async function restore(event) {
 }
 
 function begin() {
+  busy = true;
   $("restore").disabled = true;
   $("cancel").hidden = false;
   $("working").hidden = false;
@@ -191,7 +179,7 @@ function begin() {
 }
 
 function end() {
-  running = null;
+  busy = false;
   $("restore").disabled = false;
   $("cancel").hidden = true;
   $("progress").hidden = true;
@@ -204,76 +192,12 @@ function progress(value, words) {
   tell(words);
 }
 
-/** Send a file; resolve to {blob, seconds, ratio, model}, or reject with {status, detail}. */
-function send(address, file, parameters) {
-  return new Promise((resolve, reject) => {
-    const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
-    const request = new XMLHttpRequest();
-    running = request;
-    let watch = 0;
-    const finish = (how, what) => {
-      clearInterval(watch);
-      how(what);
-    };
-    request.open("POST", `${address}?${new URLSearchParams(parameters)}`);
-    request.responseType = "blob";
-    for (const [name, value] of Object.entries(authorisation())) request.setRequestHeader(name, value);
-    request.setRequestHeader("X-Request-Id", id);
-    request.upload.onprogress = (event) =>
-      progress((0.3 * event.loaded) / event.total, () => say("sending", { n: Math.round((100 * event.loaded) / event.total) }));
-    request.upload.onload = () => {
-      progress(null, () => say("waiting"));
-      watch = setInterval(() => ask(id), 400);
-    };
-    request.onprogress = (event) => {
-      clearInterval(watch);
-      if (request.status === 200) progress(0.9 + (0.1 * event.loaded) / event.total, () => say("receiving"));
-    };
-    request.onabort = () => finish(reject, { cancelled: true });
-    request.onerror = () => finish(reject, { status: "network" });
-    request.onload = async () => {
-      const header = (name) => request.getResponseHeader(name);
-      if (request.status === 200)
-        return finish(resolve, {
-          blob: request.response,
-          seconds: header("X-Seconds"),
-          ratio: header("X-Ratio"),
-          model: header("X-Model"),
-        });
-      let detail = "";
-      try {
-        detail = JSON.parse(await request.response.text()).error;
-      } catch {
-        // A proxy's own error page says nothing that helps.
-      }
-      return finish(reject, { status: request.status, detail, retry: header("Retry-After") || "30" });
-    };
-    const form = new FormData();
-    form.append("file", file, file.name);
-    request.send(form);
-  });
-}
-
-async function ask(id) {
-  try {
-    const answer = await fetch(`/v1/progress/${id}`, { headers: authorisation() });
-    if (!answer.ok || !running) return;
-    const { state, done, total } = await answer.json();
-    if (!running || running.readyState > 2) return;
-    if (state !== "working") progress(null, () => say("waiting"));
-    else if (total > 1) progress(0.3 + (0.6 * done) / total, () => say("working_part", { done: Math.min(done + 1, total), total }));
-    else progress(null, () => say("working"));
-  } catch {
-    // The request itself will say what is wrong.
-  }
-}
-
 /** What the browser can show of the file itself: the file, or the service's view of it; or null. */
 async function original(file, one, used) {
   if (SHOWN_BY_BROWSERS.includes(suffix(file.name))) return file;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
-    return (await send("/v1/preview", file, parameters)).blob;
+    return (await send("/v1/preview", file, parameters, authorisation(), progress)).blob;
   } catch (problem) {
     if (problem.cancelled) throw problem;
     return null;
@@ -283,26 +207,15 @@ async function original(file, one, used) {
 // --- the result -------------------------------------------------------------------------------
 
 async function show(file, before, answer) {
-  await load($("after"), answer.blob);
-  const comparable = before !== null && (await load($("before"), before).then(() => true, () => false));
-  $("before").hidden = !comparable;
-  $("grip").hidden = !comparable;
-  $("no-before").hidden = comparable;
+  await compare(before, answer.blob);
   const dot = file.name.lastIndexOf(".");
   result = { blob: answer.blob, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
   showFacts();
   $("result").hidden = false;
   view(false);
-  $("compare").value = 50;
   showSlider();
   $("result-title").focus({ preventScroll: true });
   $("result").scrollIntoView({ block: "start" });
-}
-
-function load(image, blob) {
-  if (image.src) URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(blob);
-  return image.decode();
 }
 
 function showFacts() {
@@ -310,44 +223,6 @@ function showFacts() {
   const { naturalWidth: width, naturalHeight: height } = $("after");
   const values = { model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
   $("facts").textContent = say(used ? "facts_ratio" : "facts", values);
-}
-
-/** 100 %: one pixel of the picture is one pixel of the screen. */
-function view(full) {
-  const { naturalWidth, naturalHeight } = $("after");
-  $("viewer").classList.toggle("full", full);
-  $("fit").setAttribute("aria-pressed", String(!full));
-  $("full").setAttribute("aria-pressed", String(full));
-  const exact = naturalWidth / window.devicePixelRatio;
-  const fitting = (0.75 * window.innerHeight * naturalWidth) / naturalHeight;
-  $("stage").style.width = full ? `${exact}px` : `${fitting}px`;
-  $("stage").style.maxWidth = full ? "none" : "100%";
-  if (full) $("viewer").scrollTo(($("stage").offsetWidth - $("viewer").clientWidth) / 2, ($("stage").offsetHeight - $("viewer").clientHeight) / 2);
-}
-
-function showSlider() {
-  const value = Number($("compare").value);
-  $("stage").style.setProperty("--at", `${value}%`);
-  $("compare").setAttribute("aria-valuetext", say("compare_value", { n: Math.round(value) }));
-}
-
-function drag(event) {
-  const box = $("stage").getBoundingClientRect();
-  $("compare").value = (100 * (event.clientX - box.left)) / box.width;
-  showSlider();
-}
-
-function startDrag(event) {
-  const full = $("viewer").classList.contains("full");
-  if (full && event.target !== $("grip")) return; // there, the picture is moved
-  if ($("grip").hidden || event.button) return;
-  event.preventDefault();
-  drag(event);
-  $("stage").setPointerCapture(event.pointerId);
-  const stop = () => $("stage").removeEventListener("pointermove", drag);
-  $("stage").addEventListener("pointermove", drag);
-  $("stage").addEventListener("pointerup", stop, { once: true });
-  $("stage").addEventListener("pointercancel", stop, { once: true });
 }
 
 function download(blob, ending) {
@@ -372,7 +247,7 @@ async function downloadJpeg() {
 function fail(what, detail = "", values = {}) {
   lastError = () => {
     const key = `error_${what}`;
-    $("error-words").textContent = say(key in TEXTS[language] ? key : "error_500", values);
+    $("error-words").textContent = say(canSay(key) ? key : "error_500", values);
     $("error-detail").textContent = detail;
   };
   $("error").hidden = false;
@@ -398,16 +273,11 @@ $("token").addEventListener("change", loadModels);
 for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
 $("ratio").addEventListener("input", showRatio);
 $("form").addEventListener("submit", restore);
-$("cancel").addEventListener("click", () => running && running.abort());
-$("compare").addEventListener("input", showSlider);
-$("stage").addEventListener("pointerdown", startDrag);
-$("fit").addEventListener("click", () => view(false));
-$("full").addEventListener("click", () => view(true));
+$("cancel").addEventListener("click", cancel);
 $("png").addEventListener("click", () => download(result.blob, "png"));
 $("jpeg").addEventListener("click", downloadJpeg);
 $("language").addEventListener("change", () => {
-  language = $("language").value;
-  saved("language", language);
+  chooseLanguage($("language").value);
   speak();
 });
 $("theme").addEventListener("click", () => {
@@ -415,7 +285,7 @@ $("theme").addEventListener("click", () => {
   saved("theme", theme);
   showTheme();
 });
-document.addEventListener("keydown", (event) => event.key === "Escape" && running && running.abort());
+document.addEventListener("keydown", (event) => event.key === "Escape" && cancel());
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 document.addEventListener("dragover", () => $("drop").classList.add("over"));
 document.addEventListener("dragleave", () => $("drop").classList.remove("over"));
