@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -10,11 +11,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from paddle_restore import Restorer
-from paddle_restore.data.image import read_image, read_with_form, to_integer, write_image
-from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.tags import GPS, Tag, pack_block
+from paddle_restore.data.image import read_image, to_integer
 
 httpx = pytest.importorskip("httpx", reason="needs httpx: pip install 'paddle_restore[dev]'")
 
@@ -87,14 +87,18 @@ def test_a_raw_file(service, exported, files):
 
 
 def test_the_place_is_told_only_where_it_is_asked_for(service, files, tmp_path):
-    exif = pack_block({GPS: {1: Tag(2, b"N\0")}})
-    write_image(tmp_path / "gps.png", np.full((40, 40, 3), 0.5), metadata=Metadata(exif=exif))
-    content = (tmp_path / "gps.png").read_bytes()
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})  # GPS
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = Image.new("RGB", (40, 40), (128, 128, 128))
+    grey.save(tmp_path / "gps.jpg", exif=exif, icc_profile=profile)
     for wanted, options in ((False, {}), (True, {"metadata": "keep"})):
-        answer = service.post(params={**PICTURE, **options}, content=content)
-        (tmp_path / "out.png").write_bytes(answer.content)
-        form = read_with_form(tmp_path / "out.png")[1]
-        assert (GPS in form.metadata.tags(40, 40)) == wanted
+        for form in ("png", "jpg", "tif", "webp"):
+            content = (tmp_path / "gps.jpg").read_bytes()
+            answer = service.post(params={**PICTURE, "format": form, **options}, content=content)
+            told = Image.open(io.BytesIO(answer.content))
+            assert bool(told.getexif().get_ifd(0x8825)) == wanted
+            assert told.info.get("icc_profile") == profile
 
 
 @pytest.mark.parametrize(
