@@ -130,7 +130,7 @@ void Assembly::put(const float* output) {
             float* to = band_.data() + (plane * height_ + y - top_) * width_;
             const float vertical = down.weight[y - down.low];
             for (int64_t x = across.low; x < across.high; ++x)
-                to[x] += from[x - left] * (vertical * across.weight[x - across.low]);
+                to[x] += std::clamp(from[x - left], 0.0f, 1.0f) * (vertical * across.weight[x - across.low]);
         }
     if (column + 1 == columns.size()) release(row + 1 == rows.size() ? down.high : rows[row + 1].low);
 }

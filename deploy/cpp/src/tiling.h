@@ -48,7 +48,7 @@ public:
 
     Assembly(const Spec& spec, const Plan& plan, Sink sink);
 
-    // Takes the next tile's output: three planes, each scale times the window's sides.
+    // Takes the next tile's output, three planes, each scale times the window's sides; clipped to [0, 1].
     void put(const float* output);
 
 private:
