@@ -72,7 +72,12 @@ class Comparison:
         return cv2.imread(str(target), cv2.IMREAD_UNCHANGED), int(tiles.group(1))
 
     def check(
-        self, folder: Path, source: Path, tile: Tile = "auto", memory: float = 1.0, depth: Optional[int] = None
+        self,
+        folder: Path,
+        source: Path,
+        tile: Tile = "auto",
+        memory: float = 1.0,
+        depth: Optional[int] = None,
     ) -> None:
         """Restore `source` both ways. Raises Failure where they differ."""
         options = ["--tile", tile, "--memory", memory]
@@ -95,7 +100,9 @@ class Comparison:
         steps = int(np.abs(got.astype(int) - expected).max())
         line = f"{folder.name}, {source.name}, tile {tile}, memory {memory:g}: {tiles} tiles"
         if tiles != count or steps / np.iinfo(got.dtype).max > ALLOWED:
-            raise Failure(f"{line}; Python takes {count}; they differ by {steps} of {np.iinfo(got.dtype).max}")
+            raise Failure(
+                f"{line}; Python takes {count}; they differ by {steps} of {np.iinfo(got.dtype).max}"
+            )
         if expected.min() == expected.max():
             raise Failure(f"{line}: the picture is flat and shows nothing")
         print(f"{line}, largest difference {steps} of {np.iinfo(got.dtype).max}")
@@ -109,7 +116,9 @@ class Comparison:
         waves = 0.5 + 0.4 * np.sin(0.07 * x + 0.05 * y * (1 + c))
         noisy = np.clip(waves + 0.1 * rng.standard_normal((height, width, channels)), 0, 1)
         path = self.work / (name or f"{width}x{height}x{channels}_{depth}bit.png")
-        write_image(path, noisy.astype(np.float32)[..., 0] if channels == 1 else noisy.astype(np.float32), depth)
+        write_image(
+            path, noisy.astype(np.float32)[..., 0] if channels == 1 else noisy.astype(np.float32), depth
+        )
         return path
 
     def mosaic(self, height: int, width: int) -> Path:
@@ -159,7 +168,9 @@ class _Probe(paddle.nn.Layer):
     def __init__(self):
         super().__init__()
         self.spec = ModelSpec("probe", "srgb", 1, 4, 2, "", "", "", memory=1000)
-        self.layers = paddle.nn.Sequential(paddle.nn.Conv2D(3, 8, 3, padding=1), paddle.nn.Conv2D(8, 3, 3, padding=1))
+        self.layers = paddle.nn.Sequential(
+            paddle.nn.Conv2D(3, 8, 3, padding=1), paddle.nn.Conv2D(8, 3, 3, padding=1)
+        )
 
     def forward(self, x):
         return paddle.nn.functional.sigmoid(4 * self.layers(x))
@@ -207,6 +218,9 @@ def compare_refusals(comparison: Comparison) -> None:
             (made / "model.onnx").write_bytes(onnx)
         return made
 
+    # Pixels that cannot be unpacked, in a chunk whose checksum is right.
+    junk = b"IDAT" + bytes(20)
+    packed = content[:33] + struct.pack(">I", 20) + junk + struct.pack(">I", zlib.crc32(junk)) + content[-12:]
     huge = b"IHDR" + struct.pack(">II", 100_000, 100_000) + content[24:29]
     bomb = content[:12] + huge + struct.pack(">I", zlib.crc32(huge)) + content[33:]
     onnx = (folder / "model.onnx").read_bytes()
@@ -225,6 +239,7 @@ def compare_refusals(comparison: Comparison) -> None:
         (folder, variant("empty.png", b""), [], "is not a PNG"),
         (folder, variant("cut.png", content[:-40]), [], "broken or cut short"),
         (folder, variant("bits.png", content[:100] + b"\xff\x00" + content[102:]), [], "broken or cut short"),
+        (folder, variant("packed.png", packed), [], "broken or cut short"),
         (folder, variant("bomb.png", bomb), [], "the limit is 500 million"),
         (folder, comparison.picture(3, 3), [], "too small for mirnet"),
         (folder, good, ["--tile", "7"], "a tile needs at least 8"),

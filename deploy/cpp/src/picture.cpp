@@ -66,6 +66,24 @@ UserError not_written(const fs::path& path) {
     return UserError(path.string() + ": cannot be written (" + std::strerror(errno) + ")");
 }
 
+// Sends stderr nowhere while it lives: libpng prints what is wrong with a file, and we say it ourselves.
+class Silence {
+public:
+    Silence() : kept_(::dup(STDERR_FILENO)) {
+        const int nowhere = ::open("/dev/null", O_WRONLY);
+        if (kept_ >= 0 && nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
+        if (nowhere >= 0) ::close(nowhere);
+    }
+    ~Silence() {
+        if (kept_ < 0) return;
+        ::dup2(kept_, STDERR_FILENO);
+        ::close(kept_);
+    }
+
+private:
+    int kept_;
+};
+
 bool write_all(int file, const void* data, size_t size) {
     const auto* at = static_cast<const char*>(data);
     while (size) {
@@ -88,6 +106,7 @@ Picture read_png(const fs::path& path) {
     auto data = read_bytes(path, FILE_LARGEST);
     Picture picture{{}, check(path, data)};
     try {
+        const Silence silence;
         const cv::Mat encoded(1, static_cast<int>(data.size()), CV_8U, data.data());
         if (data.size() <= INT32_MAX) picture.pixels = cv::imdecode(encoded, cv::IMREAD_UNCHANGED);
     } catch (const cv::Exception&) {
