@@ -85,6 +85,9 @@ def _compare(args: argparse.Namespace, models: list[str]) -> int:
 
     rows = side_by_side.compare_all(args, models)
     _show(args, rows, [side_by_side.cells(row, rows) for row in rows], side_by_side.HEADERS)
+    for row in rows:
+        if "failed" in row:
+            print(f"{row['network']}, {row['run by']} in {row['precision']}: {row['failed']}")
     return 0
 
 

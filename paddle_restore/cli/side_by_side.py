@@ -169,7 +169,7 @@ def cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     """The row as the table shows it; the last cell compares with PyTorch's best at this precision."""
     start = [row["network"], row["run by"], row["precision"]]
     if "failed" in row:
-        return [*start, row["failed"], "", "", "", ""]
+        return [*start, "cannot", "", "", "", ""]
     same = [r for r in rows if (r["network"], r["precision"]) == (row["network"], row["precision"])]
     best = min((r["median_ms"] for r in same if "pytorch" in r["run by"] and "failed" not in r), default=None)
     return [
