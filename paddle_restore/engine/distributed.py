@@ -52,6 +52,15 @@ def broadcast_parameters(model: Any, world: int) -> None:
             dist.broadcast(tensor, src=0)
 
 
+def joint_batch(part: Any, world: int) -> Any:
+    """Return the (N, ...) tensors of all processes, of one shape, as one (world * N, ...) in order of rank."""
+    if world == 1:
+        return part
+    parts: list = []
+    dist.all_gather(parts, part)
+    return paddle.concat(parts)
+
+
 def gather(items: list, world: int) -> list:
     """Return the lists of all processes, joined in order of rank."""
     if world == 1:

@@ -65,7 +65,7 @@ def train(
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(seed_all([config.seed, iteration, plan.rank]))
         unreadable = batch.pop(UNREADABLE, [])
-        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, plan.rank))
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration), plan.rank, plan.world)
         values = step(batch, lr, done, unreadable=len(unreadable), stop=stop.requested)
         stopping, faulty = values.pop("stop") > 0, values.pop("unreadable") > 0
         state.update(iteration=done, epoch=epoch)
