@@ -13,7 +13,7 @@ from paddle_restore.weights import tensors_of
 def init() -> tuple[int, int]:
     """Join the job that `python -m paddle.distributed.launch` started; return rank and world size."""
     world = dist.get_world_size()
-    if world > 1:
+    if world > 1 and not dist.is_initialized():
         dist.init_parallel_env()
     return dist.get_rank(), world
 

@@ -10,6 +10,7 @@ from typing import Any, Optional
 import paddle
 
 from paddle_restore.data.batches import UNREADABLE, batches, seed_all
+from paddle_restore.engine import distributed
 from paddle_restore.engine.build import Job, build
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.faults import Faults
@@ -17,6 +18,7 @@ from paddle_restore.engine.folder import empty_folder, write_recipe
 from paddle_restore.engine.logging import Meter, RunLog
 from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.optim import build_schedule
+from paddle_restore.engine.peers import watched
 from paddle_restore.engine.run import Run
 from paddle_restore.engine.signals import StopRequest
 from paddle_restore.engine.step import GRADIENT, is_finite
@@ -33,9 +35,16 @@ def train(
 
     `folder` is the run folder, from which `overwrite` first removes a former run, and `resume` the
     checkpoint to go on from. Of the processes of a `paddle.distributed.launch` job, rank 0 alone
-    writes. Where `stop` asks one of them to, all end with Stopped after the running iteration, saved.
+    writes. Where `stop` asks one of them to, all end with Stopped after the running iteration, saved;
+    where one fails, all end, with its error (see peers.py).
     """
-    stop = stop or StopRequest()
+    with watched(*distributed.init()):
+        return _train(config, folder, resume, overwrite, stop or StopRequest())
+
+
+def _train(
+    config: Config, folder: Path, resume: Optional[Path], overwrite: bool, stop: StopRequest
+) -> dict[str, float]:
     job = build(config, resume)
     config, step, plan, state = job.config, job.step, job.plan, job.state
     schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
