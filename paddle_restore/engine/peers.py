@@ -154,4 +154,3 @@ def _keep(connection: socket.socket) -> socket.socket:
         if hasattr(socket, option):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     return connection
-

@@ -77,7 +77,8 @@ def _train(
         batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration), plan.rank, plan.world)
         values = step(batch, lr, done, unreadable=len(unreadable), stop=stop.requested)
         stopping, faulty = values.pop("stop") > 0, values.pop("unreadable") > 0
-        state.update(iteration=done, epoch=epoch)
+        joint_batch = len(batch["name"]) * plan.world
+        state.update(iteration=done, epoch=epoch, joint_batch=joint_batch)
 
         if faulty:
             faults.unreadable(unreadable)
@@ -87,7 +88,7 @@ def _train(
             meter.add_losses(values)
         else:
             faults.nonfinite(done, values, batch["name"], run.last_checkpoint())
-        meter.add(len(batch["name"]) * plan.world, reader_seconds, time.perf_counter() - tick)
+        meter.add(joint_batch, reader_seconds, time.perf_counter() - tick)
         log.advance()
         if done % config.train.log_every == 0 or done == plan.iterations:
             position = f"{epoch}/{plan.epochs}", f"{done}/{plan.iterations}"
