@@ -53,7 +53,7 @@ def broadcast_parameters(model: Any, world: int) -> None:
 
 
 def joint_batch(part: Any, world: int) -> Any:
-    """Return the (N, ...) tensors of all processes, of one shape, as one (world * N, ...) in order of rank."""
+    """Return the (N, ...) tensors of all processes, of one shape, in order of rank as (world * N, ...)."""
     if world == 1:
         return part
     parts: list = []

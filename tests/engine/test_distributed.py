@@ -1,4 +1,4 @@
-"""Two processes do what one does with the joint batch; one that dies takes the others along, with its error."""
+"""Two processes do what one does with the joint batch; one that dies ends the job, with its own error."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paddle_restore.engine.config import load_config
+from paddle_restore.engine.trainer import train
+from paddle_restore.errors import UserError
 from tests.conftest import ROOT
 from tests.engine.runs import arrays, records
 
@@ -97,22 +100,47 @@ def test_evaluation_gives_the_same_numbers_whatever_the_count(runs):
 # ---- another number of processes
 
 
-@pytest.mark.parametrize(("begun_by", "ended_by"), [("one", "two"), ("two", "one")])
-def test_resuming_with_another_number_of_processes(runs, tmp_path, begun_by, ended_by):
-    """To iteration 10 and then on to 14, as one process that goes on alone does."""
-    logs = {}
-    for name, source in (("straight", "one"), ("changed", begun_by)):
-        shutil.copytree(runs / source / "sid_unet", tmp_path / name / "sid_unet")
-        words = (SCRIPT, tmp_path / name, "resume:sid_unet:14")
-        two = name == "changed" and ended_by == "two"
-        succeeds(*(launch(tmp_path / "log", *words) if two else words))
-        logs[name] = (tmp_path / name / "resumed/train.log").read_text()
-    assert_same_weights(tmp_path / "straight/resumed", tmp_path / "changed/resumed")
+def resumed(begun, folder, processes=1):
+    """Go on from iteration 10 of `begun` to 14; return what the log says."""
+    shutil.copytree(begun / "sid_unet", folder / "sid_unet")
+    words = (SCRIPT, folder, "resume:sid_unet:14")
+    succeeds(*(launch(folder / "log", *words) if processes == 2 else words))
+    return (folder / "resumed/train.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def straight(runs):
+    assert "processes: " not in resumed(runs / "one", runs / "straight")
+    return runs / "straight/resumed"
+
+
+@pytest.mark.parametrize(("before", "now"), [("one", "two"), ("two", "one")])
+def test_resuming_with_another_number_of_processes(runs, straight, tmp_path, before, now):
     counts = {"one": 1, "two": 2}
-    before, now = counts[begun_by], counts[ended_by]
-    line = f"processes: {before} -> {now}, {4 // now} samples each, joint batch: 4 -> 4: nothing else changes"
-    assert line in logs["changed"]
-    assert "processes: " not in logs["straight"]
+    log = resumed(runs / before, tmp_path, counts[now])
+    assert_same_weights(straight, tmp_path / "resumed")
+    assert (
+        f"processes: {counts[before]} -> {counts[now]}, {4 // counts[now]} samples each, "
+        "joint batch: 4 -> 4: nothing else changes"
+    ) in log
+
+
+def test_resuming_with_another_joint_batch_says_where_it_goes_on(tiny_recipe, tmp_path, capsys):
+    """A checkpoint of two processes, resumed by one that has the same batch by itself: half of the batch."""
+    train(load_config(tiny_recipe, ("train.epochs=1",)), tmp_path)
+    file = tmp_path / "latest/state.json"
+    state = json.loads(file.read_text())
+    file.write_text(json.dumps({**state, "processes": 2, "joint_batch": 4}))
+    train(load_config(tiny_recipe, ("train.epochs=2",)), tmp_path, tmp_path / "latest")
+    text = capsys.readouterr().out
+    assert (
+        "processes: 2 -> 1, 2 samples each, joint batch: 4 -> 2: iteration 2, in epoch 1, is now" in text
+    )
+    state = json.loads(file.read_text())
+    assert (state["processes"], state["joint_batch"]) == (1, 2)
+    file.write_text(json.dumps({**state, "processes": 2, "joint_batch": 1}))
+    with pytest.raises(UserError, match=r"processes: 2 -> 1, .*set train.batch_size so that the joint batch"):
+        train(load_config(tiny_recipe, ("train.epochs=1",)), tmp_path, tmp_path / "latest")
 
 
 # ---- two machines
@@ -203,7 +231,7 @@ def test_a_process_that_dies_ends_the_job_with_its_own_error(
     assert time.monotonic() - begun < 60
     assert process.returncode == code, output
     assert re.search(shown, output), output
-    assert "gloo" not in output  # what the other one runs into
+    assert "gloo/transport" not in output  # what the other one runs into
 
 
 def test_a_process_killed_on_another_machine_ends_the_job(picture_recipe, tmp_path):
@@ -222,4 +250,4 @@ def test_the_error_of_another_machine_is_shown_on_both(picture_recipe, tmp_path)
         output = end_of(process, timeout=60)
         assert process.returncode == 1, output
         assert "ZeroDivisionError: a bug in one process" in output
-        assert "gloo" not in output
+        assert "gloo/transport" not in output
