@@ -134,7 +134,7 @@ def test_resuming_with_another_joint_batch_says_where_it_goes_on(tiny_recipe, tm
     train(load_config(tiny_recipe, ("train.epochs=2",)), tmp_path, tmp_path / "latest")
     text = capsys.readouterr().out
     assert (
-        "processes: 2 -> 1, 2 samples each, joint batch: 4 -> 2: iteration 2, in epoch 1, is now" in text
+        "processes: 2 -> 1, 2 samples each, joint batch: 4 -> 2: iteration 2 was in epoch 1, is now" in text
     )
     state = json.loads(file.read_text())
     assert (state["processes"], state["joint_batch"]) == (1, 2)
