@@ -103,5 +103,6 @@ begin() {
   # Results repeat bit for bit with the same number of threads only.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
   mkdir -p "$log_path"
+  rm -f "$log_path"/*.log # of an earlier run, which compare_results.py would read
   : > "$status_log"
 }

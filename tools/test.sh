@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
-make_environment "align,cpu,demo,dev"
+make_environment "align,cpu,demo,dev,onnx"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/python" -m pytest -m "not slow" "$@"

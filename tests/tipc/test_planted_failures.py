@@ -1,0 +1,163 @@
+"""The TIPC scripts fail when, and only when, a command of theirs fails: with a stand-in for Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODEL = "mirnet_v2"
+TRAIN = f"test_tipc/configs/{MODEL}/train_infer_python.txt"
+FLEET = f"test_tipc/configs/{MODEL}/train_linux_gpu_fleet_normal_infer_python_linux_gpu_cpu.txt"
+ONNX = f"test_tipc/configs/{MODEL}/model_linux_gpu_normal_normal_paddle2onnx_python_linux_cpu.txt"
+LITE = "lite_train_lite_infer"
+RUN, RUN_ONNX = "test_train_inference_python.sh", "test_paddle2onnx.sh"
+
+# Fails in the command that $BROKEN names; talks enough for `tee` to be the last to end.
+STAND_IN = """#!/bin/sh
+echo "$@" >> "$CALLS"
+seq 1 2000
+case "$*" in *"tools/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
+"""
+
+
+@pytest.fixture
+def tipc(tmp_path):
+    """Run a TIPC script in a copy of the folder, under a path with blanks, without Paddle."""
+    root = tmp_path / "a path with blanks"
+    shutil.copytree(ROOT / "test_tipc", root / "test_tipc", ignore=shutil.ignore_patterns("data", "output"))
+    tools = root / "my tools"
+    tools.mkdir()
+
+    def program(name: str, text: str) -> Path:
+        path = tools / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    stand_in = program("python", STAND_IN)
+    calls = root / "calls.txt"
+
+    def run(script: str, *words: str, broken: str = "nothing", gpus: int = 0, **variables: str):
+        listed = "".join(f"echo 'GPU {n}: of no kind'\n" for n in range(gpus))
+        program("nvidia-smi", f"#!/bin/sh\n{listed}")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("TIPC_")}
+        environment = {
+            **kept,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "PYTHON": str(stand_in),
+            "CALLS": str(calls),
+            "BROKEN": broken,
+            **variables,
+        }
+        done = subprocess.run(
+            ["bash", str(root / "test_tipc" / script), *words],
+            env=environment,
+            cwd=tmp_path,  # the scripts find their repository from wherever they are called
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        done.calls = calls.read_text().splitlines() if calls.exists() else []
+        return done
+
+    run.output = root / "test_tipc/output" / MODEL
+    return run
+
+
+def status_lines(tipc, mode: str = LITE) -> list[str]:
+    return (tipc.output / mode / "results_python.log").read_text().splitlines()
+
+
+def test_a_chain_without_failures_passes_and_says_so(tipc):
+    done = tipc(RUN, TRAIN, LITE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = status_lines(tipc)
+    ran = [line for line in lines if line.startswith("Run successfully with command - ")]
+    assert len(ran) == 4
+    for line, tool in zip(ran, ("train", "eval", "export_model", "infer")):
+        assert f" - {MODEL} - " in line
+        assert f"/my tools/python tools/{tool}.py " in line
+        assert line.endswith(".log")
+    assert f"{MODEL} {LITE}: 4 passed, 0 failed, 3 skipped" in done.stdout
+    assert len(done.calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("broken", "passed"), [("train.py", 0), ("eval.py", 3), ("export_model.py", 2), ("infer.py", 3)]
+)
+def test_a_planted_failure_fails_the_script(tipc, broken, passed):
+    done = tipc(RUN, TRAIN, LITE, broken=broken)
+    assert done.returncode == 1
+    lines = status_lines(tipc)
+    failed = [line for line in lines if line.startswith(f"Run failed with command - {MODEL} - ")]
+    assert len(failed) == 1
+    assert f"tools/{broken}" in failed[0]
+    assert sum(line.startswith("Run successfully") for line in lines) == passed
+    log = Path(tipc.output.parents[2] / failed[0].split(" - ")[-1])
+    assert "planted" in log.read_text()
+
+
+@pytest.mark.parametrize("broken", ["export_model.py", "infer.py"])
+@pytest.mark.parametrize(
+    ("script", "file", "mode"), [(RUN, TRAIN, "whole_infer"), (RUN_ONNX, ONNX, "paddle2onnx_infer")]
+)
+def test_a_planted_failure_fails_the_other_modes_too(tipc, script, file, mode, broken):
+    assert tipc(script, file, mode).returncode == 0
+    assert tipc(script, file, mode, broken=broken).returncode == 1
+    assert f"tools/{broken}" in next(line for line in status_lines(tipc, mode) if "Run failed" in line)
+
+
+def test_gpu_lines_run_where_there_are_gpus(tipc):
+    done = tipc(RUN, TRAIN, LITE, gpus=2)
+    assert done.returncode == 0
+    # Three trainings, three evaluations and exports, each inferred on CPU and GPU.
+    assert f"{MODEL} {LITE}: 15 passed, 0 failed, 0 skipped" in done.stdout
+    assert any("-m paddle.distributed.launch" in call and "--devices=0,1" in call for call in done.calls)
+    assert tipc(RUN, TRAIN, LITE, gpus=2, broken="infer.py --device=gpu").returncode == 1
+
+
+def test_gpu_lines_are_skipped_without_gpu_neither_passed_nor_failed(tipc):
+    done = tipc(RUN, TRAIN, LITE)
+    skipped = [line for line in status_lines(tipc) if line.startswith("Skipped")]
+    assert [line.split(" - ")[0] for line in skipped] == [
+        "Skipped for want of a GPU",
+        "Skipped for want of 1 GPU(s)",
+        "Skipped for want of 2 GPU(s)",
+    ]
+    assert not any("--device=gpu" in call for call in done.calls)
+
+
+def test_two_nodes_start_two_processes_and_either_fails_the_script(tipc):
+    done = tipc(RUN, FLEET, LITE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    nodes = [call for call in done.calls if "--nnodes=2" in call]
+    assert sorted(call.split("--rank=")[1][0] for call in nodes) == ["0", "1"]
+    assert all("--master=127.0.0.1:" in call for call in nodes)
+    assert tipc(RUN, FLEET, LITE, broken="train.py").returncode == 1
+
+
+def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc):
+    assert tipc("prepare.sh", TRAIN, LITE, broken="prepare_demo.py").returncode != 0
+    assert tipc("prepare.sh", TRAIN, "whole_train_whole_infer").returncode == 2
+    done = tipc("run_all.sh", MODEL, broken="prepare_demo.py")
+    assert done.returncode == 1
+    assert f"failed: {MODEL} {LITE}" in done.stdout
+
+
+def test_a_benchmark_without_speed_in_its_log_fails(tipc):
+    assert tipc("benchmark_train.sh", TRAIN, "benchmark_train").returncode == 1
+    assert tipc("benchmark_train.sh", TRAIN, "benchmark_train", "bs1").returncode == 2
+
+
+@pytest.mark.parametrize("words", [(), (TRAIN,), (TRAIN, "lite"), ("nowhere.txt", LITE)])
+def test_a_wrong_call_is_one_line(tipc, words):
+    done = tipc(RUN, *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
