@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
-
-from tests.conftest import ROOT
 
 MODEL = "mirnet_v2"
 TRAIN = f"test_tipc/configs/{MODEL}/train_infer_python.txt"
@@ -18,60 +11,9 @@ ONNX = f"test_tipc/configs/{MODEL}/model_linux_gpu_normal_normal_paddle2onnx_pyt
 LITE = "lite_train_lite_infer"
 RUN, RUN_ONNX = "test_train_inference_python.sh", "test_paddle2onnx.sh"
 
-# Fails in the command that $BROKEN names; talks enough for `tee` to be the last to end.
-STAND_IN = """#!/bin/sh
-echo "$@" >> "$CALLS"
-seq 1 2000
-case "$*" in *"tools/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
-"""
-
-
-@pytest.fixture
-def tipc(tmp_path):
-    """Run a TIPC script in a copy of the folder, under a path with blanks, without Paddle."""
-    root = tmp_path / "a path with blanks"
-    shutil.copytree(ROOT / "test_tipc", root / "test_tipc", ignore=shutil.ignore_patterns("data", "output"))
-    tools = root / "my tools"
-    tools.mkdir()
-
-    def program(name: str, text: str) -> Path:
-        path = tools / name
-        path.write_text(text)
-        path.chmod(0o755)
-        return path
-
-    stand_in = program("python", STAND_IN)
-    calls = root / "calls.txt"
-
-    def run(script: str, *words: str, broken: str = "nothing", gpus: int = 0, **variables: str):
-        listed = "".join(f"echo 'GPU {n}: of no kind'\n" for n in range(gpus))
-        program("nvidia-smi", f"#!/bin/sh\n{listed}")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("TIPC_")}
-        environment = {
-            **kept,
-            "PATH": f"{tools}:{os.environ['PATH']}",
-            "PYTHON": str(stand_in),
-            "CALLS": str(calls),
-            "BROKEN": broken,
-            **variables,
-        }
-        done = subprocess.run(
-            ["bash", str(root / "test_tipc" / script), *words],
-            env=environment,
-            cwd=tmp_path,  # the scripts find their repository from wherever they are called
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        done.calls = calls.read_text().splitlines() if calls.exists() else []
-        return done
-
-    run.output = root / "test_tipc/output" / MODEL
-    return run
-
 
 def status_lines(tipc, mode: str = LITE) -> list[str]:
-    return (tipc.output / mode / "results_python.log").read_text().splitlines()
+    return (tipc.root / "test_tipc/output" / MODEL / mode / "results_python.log").read_text().splitlines()
 
 
 def test_a_chain_without_failures_passes_and_says_so(tipc):
@@ -99,7 +41,7 @@ def test_a_planted_failure_fails_the_script(tipc, broken, passed):
     assert len(failed) == 1
     assert f"tools/{broken}" in failed[0]
     assert sum(line.startswith("Run successfully") for line in lines) == passed
-    log = Path(tipc.output.parents[2] / failed[0].split(" - ")[-1])
+    log = tipc.root / failed[0].split(" - ")[-1]
     assert "planted" in log.read_text()
 
 
