@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 STAND_IN = """#!/bin/sh
 echo "$@" >> "$CALLS"
 seq 1 2000
-case "$*" in *"tools/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
+case "$*" in *"/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
 """
 
 
@@ -63,3 +63,27 @@ def tipc(tmp_path):
 
     run.root = root
     return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """File names of a SID set and of a folder of pairs, under a path that YAML would misread unquoted."""
+    root = tmp_path / "somebody's data: #1"
+    for set_name, suffix in (("Sony", "ARW"), ("Fuji", "RAF")):
+        lines = []
+        for number in range(3):
+            names = [
+                f"{set_name}/{kind}/1000{number}_00_{s}s.{suffix}"
+                for kind, s in (("short", 0.1), ("long", 10))
+            ]
+            for name in names:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).touch()
+            lines.append(f"./{names[0]} ./{names[1]} ISO200 F8")
+        (root / f"{set_name}_test_list.txt").write_text("\n".join(lines) + "\n")
+    for part in ("Noisy", "GT"):
+        (root / "val_mini" / part).mkdir(parents=True)
+        for number in range(3):
+            (root / "val_mini" / part / f"0_{number}.PNG").touch()
+    (root / "train_mini").mkdir()
+    return root

@@ -84,12 +84,15 @@ def test_two_nodes_start_two_processes_and_either_fails_the_script(tipc):
     assert tipc(RUN, FLEET, LITE, broken="train.py").returncode == 1
 
 
-def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc):
+def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc, data):
     assert tipc("prepare.sh", TRAIN, LITE, broken="prepare_demo.py").returncode != 0
     assert tipc("prepare.sh", TRAIN, "whole_train_whole_infer").returncode == 2
-    done = tipc("run_all.sh", MODEL, broken="prepare_demo.py")
-    assert done.returncode == 1
-    assert f"failed: {MODEL} {LITE}" in done.stdout
+    given = {"TIPC_DATA": str(data), "TIPC_WEIGHTS": "some.pth"}
+    assert tipc("run_all.sh", MODEL, **given).returncode == 0
+    for broken in ("convert_weights.py", "infer.py", "compare_results.py"):
+        done = tipc("run_all.sh", MODEL, broken=broken, **given)
+        assert done.returncode == 1
+        assert f"failed: {MODEL} " in done.stdout
 
 
 def test_a_benchmark_without_speed_in_its_log_fails(tipc):

@@ -15,30 +15,6 @@ MODES = {
 }
 
 
-@pytest.fixture
-def data(tmp_path):
-    """File names of a SID set and of a folder of pairs, under a path that YAML would misread unquoted."""
-    root = tmp_path / "somebody's data: #1"
-    for set_name, suffix in (("Sony", "ARW"), ("Fuji", "RAF")):
-        lines = []
-        for number in range(3):
-            names = [
-                f"{set_name}/{kind}/1000{number}_00_{s}s.{suffix}"
-                for kind, s in (("short", 0.1), ("long", 10))
-            ]
-            for name in names:
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).touch()
-            lines.append(f"./{names[0]} ./{names[1]} ISO200 F8")
-        (root / f"{set_name}_test_list.txt").write_text("\n".join(lines) + "\n")
-    for part in ("Noisy", "GT"):
-        (root / "val_mini" / part).mkdir(parents=True)
-        for number in range(3):
-            (root / "val_mini" / part / f"0_{number}.PNG").touch()
-    (root / "train_mini").mkdir()
-    return root
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model", list_models())
 def test_a_mode_gets_its_recipe_and_pictures(tipc, data, model, mode):
