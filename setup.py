@@ -23,21 +23,39 @@ setup(
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
         "opencv-python-headless>=4.8,<6",  # not opencv-python, which links the system's libGL
+        "Pillow>=10.1,<14",
         "psutil>=5.9,<8",
         "pydantic>=2.5,<3",
         "PyYAML>=6,<7",
         "rawpy>=0.19,<1",
         "safetensors>=0.4,<1",
         "tabulate>=0.9,<1",
+        "tifffile>=2024.8",  # named by date, without major versions
         "tqdm>=4.60,<5",
         "visualdl>=2.5,<3",
     ],
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2,<3.4"],
-        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4"],
+        # The newest one on PyPI is 2.6.2. It is tested with NumPy 1, and on Python 3.12 it imports
+        # setuptools without asking for it.
+        "gpu": ["paddlepaddle-gpu>=2.6.2,<3.4", "numpy<2; python_version<'3.13'", "setuptools"],
+        "paddle26": ["paddlepaddle==2.6.2", "numpy<2", "setuptools"],
+        # To run ONNX graphs, and (where paddle2onnx has wheels, which pin onnx) to export them.
+        "onnx": [
+            "onnxruntime>=1.17,<2",
+            "onnx>=1.16.1,<1.18; python_version < '3.13'",
+            "paddle2onnx>=2.1,<2.2; python_version < '3.13'",
+        ],
+        # 2025.3, the last for Python 3.9, does not read Lamba's graph.
+        "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
-        "dev": ["pytest>=7.4,<10", "ruff>=0.5,<1", "scikit-image>=0.21,<1", "scipy>=1.9,<2"],
+        "dev": [
+            "pytest>=7.4,<10",
+            "ruff>=0.5,<1",
+            "scikit-image>=0.21,<1",
+            "scipy>=1.9,<2",
+        ],
     },
 )

@@ -73,3 +73,30 @@ def tiny_recipe(sid_tree, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.yml"
     path.write_text(yaml.safe_dump(recipe))
     return path
+
+
+@pytest.fixture(scope="session")
+def picture_recipe(tmp_path_factory) -> Path:
+    """A recipe for pictures that trains a very small InvDN in seconds."""
+    from paddle_restore.data.image import write_image
+
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        for number in range(count):
+            clean = np.kron(rng.random((5, 6, 3)), np.ones((8, 8, 1)))
+            noisy = clean + rng.normal(0, 0.1, clean.shape)
+            write_image(root / split / "groundtruth" / f"{number}.png", clean)
+            write_image(root / split / "input" / f"{number}.png", noisy)
+    recipe = {
+        "name": "pictures",
+        "model": {"id": "invdn", "args": {"width": 8, "blocks": 1}},
+        "data": {"kind": "pairs", "root": str(root), "crop": 16, "lq": 4},
+        "objective": {"kind": "invertible"},
+        "optimizer": {"lr": 1e-3},
+        "train": {"iterations": 6, "batch_size": 2, "log_every": 1},
+        "eval": {"metrics": ["psnr"]},
+    }
+    path = root / "recipe.yml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 step() { echo; echo "== $* ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; }
 
 step "environment in $VENV"
-make_environment "cpu,demo"
+make_environment "demo"
 python="$VENV/bin/python"
 recipe=configs/sid/demo.yml
 run=output/quickstart

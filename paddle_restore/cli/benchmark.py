@@ -5,6 +5,9 @@ the resident set from before the network is built (or loaded) to the end of all 
 those of the sensor (or of the picture), so that a network that reads a packed frame and one that
 reads the mosaic are compared on the same photograph. A network by id has random weights, which
 changes neither its cost nor its time.
+
+With --compare, every network is run in turns by all backends and precisions that are installed, and by
+PyTorch's layers with the same weights where torch is; the outputs are compared too.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from paddle_restore.cli.common import add_device, use_device
+from paddle_restore.cli.common import add_device, thread_count, use_device
 from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import BACKENDS, PRECISIONS
 
 HEADERS = (
     *("network", "run by", "parameters", "GMac", "GMac (ptflops)", "peak memory MB"),
@@ -36,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input_size", type=size, default=(1024, 1024), metavar="HxW", help="sensor pixels")
     add_device(parser)
+    parser.add_argument("--backend", choices=BACKENDS, default="paddle", help="what runs --model_dir")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of --model_dir")
+    parser.add_argument(
+        "--compare", action="store_true", help="all backends and precisions, and PyTorch, side by side (CPU)"
+    )
     parser.add_argument("--trials", type=positive, default=20, help="timed runs; the paper takes 100")
     parser.add_argument("--warmup", type=positive, default=3, help="runs before, not timed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
@@ -62,18 +71,35 @@ def run(args: argparse.Namespace) -> int:
     if not models and not args.model_dir:
         raise UserError("nothing to measure: give --model ID[,ID...] or --model_dir DIR")
     _check(models, args.model_dir)
+    if args.compare:
+        return _compare(args, models)
     rows = []
     for words in [*(["--model", id] for id in models), *(["--model_dir", str(d)] for d in args.model_dir)]:
         rows.append(_measure_apart(words, args))
+    _show(args, rows, [_cells(row) for row in rows], HEADERS)
+    return 0
+
+
+def _compare(args: argparse.Namespace, models: list[str]) -> int:
+    from paddle_restore.cli import side_by_side
+
+    rows = side_by_side.compare_all(args, models)
+    _show(args, rows, [side_by_side.cells(row, rows) for row in rows], side_by_side.HEADERS)
+    for row in rows:
+        if "failed" in row:
+            print(f"{row['network']}, {row['run by']} in {row['precision']}: {row['failed']}")
+    return 0
+
+
+def _show(args: argparse.Namespace, rows: list[dict], cells: list[list[str]], headers: tuple) -> None:
     height, width = args.input_size
     print(f"frame of {height}x{width} sensor pixels, {args.trials} trials after {args.warmup} to warm up\n")
-    print(tabulate([_cells(row) for row in rows], HEADERS, tablefmt="github", disable_numparse=True))
+    print(tabulate(cells, headers, tablefmt="github", disable_numparse=True))
     if args.json:
         from paddle_restore.data.files import atomic_path
 
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 def _check(models: list[str], folders: list[Path]) -> None:
@@ -95,6 +121,7 @@ def _measure_apart(words: list[str], args: argparse.Namespace) -> dict[str, Any]
     command += [*words, "--input_size", "x".join(map(str, args.input_size))]
     command += ["--trials", str(args.trials), "--warmup", str(args.warmup)]
     command += ["--device", args.device] if args.device else []
+    command += ["--backend", args.backend, "--precision", args.precision]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     if done.returncode < 0:
         raise UserError(
@@ -109,23 +136,18 @@ def _measure_apart(words: list[str], args: argparse.Namespace) -> dict[str, Any]
 def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
     """Measure the one network that is asked for, in this process."""
     device = use_device(args.device)
-    import numpy as np
     import paddle
 
+    from paddle_restore.cli.side_by_side import network_inputs
     from paddle_restore.metrics.resources import measure_latency, peak_memory, resident_memory
-    from paddle_restore.models.spec import PACK_FACTOR
 
     before = resident_memory()
     if models:
         row, network, spec, cost = _own_code(models[0])
     else:
-        row, network, spec, cost = _exported(args.model_dir[0], device)
-    unit = PACK_FACTOR[spec.input] * spec.multiple
-    height, width = (-(-side // unit) * spec.multiple for side in args.input_size)
-    inputs = [np.random.default_rng(0).random((1, spec.in_channels, height, width), np.float32)]
-    if spec.latent:
-        sides = (side // spec.latent.stride for side in (height, width))
-        inputs.append(np.zeros((1, spec.latent.channels, *sides), np.float32))
+        row, network, spec, cost = _exported(args, device)
+    inputs = list(network_inputs(spec, args.input_size).values())
+    height, width = inputs[0].shape[2:]
     latency = measure_latency(lambda: network(*inputs), args.trials, args.warmup)
     memory = paddle.device.cuda.max_memory_allocated() if device == "gpu" else peak_memory() - before
     cost = cost()
@@ -149,18 +171,19 @@ def _own_code(id: str) -> tuple:
     from paddle_restore.models import create_model
 
     model = create_model(id)
-    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    row = {"network": id, "backend": "own code", "threads": threads}
+    row = {"network": id, "backend": "own code", "threads": thread_count()}
     # Counted when asked for: it runs the network, and the memory of that is not to be measured.
     return row, EagerNetwork(model), model.spec, lambda: measure_cost(model)
 
 
-def _exported(folder: Path, device: str) -> tuple:
-    from paddle_restore.inference.backends.paddle import PaddleNetwork
+def _exported(args: argparse.Namespace, device: str) -> tuple:
+    from paddle_restore.inference.backends import open_network
     from paddle_restore.inference.package import read_package
 
-    package, network = read_package(folder), PaddleNetwork(folder, device)
-    row = {"network": package.name, "backend": "Paddle Inference", "threads": network.threads}
+    folder = args.model_dir[0]
+    package = read_package(folder)
+    network = open_network(folder, args.backend, device, args.precision)
+    row = {"network": package.name, "backend": network.name, "threads": network.threads}
     return row, network, package.model_spec, lambda: package.cost
 
 

@@ -52,6 +52,11 @@ def use_device(name: Optional[str]) -> str:
     return name
 
 
+def thread_count() -> int:
+    """Threads that a network uses on CPU: OMP_NUM_THREADS, or this process's cores."""
+    return int(_THREADS or len(os.sched_getaffinity(0)))
+
+
 def load_model(config: Any, weights: Path) -> Any:
     """Build the recipe's network with the weights of a file."""
     from paddle_restore.models import create_model

@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model.json with model.pdiparams, model.onnx (for ONNX Runtime and OpenVINO), or both",
     )
     parser.add_argument(
+        "--legacy",
+        action="store_true",
+        help="model.pdmodel in place of model.json, for PaddlePaddle 2.6",
+    )
+    parser.add_argument(
         "--noise",
         choices=("input", "inside"),
         default="input",
@@ -36,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(config, args.weights)
     folder = args.save_inference_dir
     preprocess = preprocess_of(config)
-    package = export(model, folder, config.model.id, preprocess, args.noise == "inside", args.format)
+    inside = args.noise == "inside"
+    package = export(model, folder, config.model.id, preprocess, inside, args.format, args.legacy)
     for check in package.checks:
         shape = list(check.input_shape)
         print(f"checked {check.graph} on input {shape}: largest difference {check.max_difference:.2e}")

@@ -36,7 +36,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     """Run `command`, or the one that the first argument names, and exit.
 
     Exit codes: 0 done, 1 some files failed and the rest is done, 2 a mistake that the user can
-    mend (one line on stderr), 130 interrupted.
+    mend (one line on stderr), 75 a training that SIGTERM or SIGUSR1 asked to stop and that has saved,
+    130 interrupted.
     """
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")

@@ -201,10 +201,10 @@ class _Run:
                         self._run_network([job], key)
             for job in group:
                 job.seconds += (time.perf_counter() - start) / len(group)
-        if self.args.compare:
-            for job in ready:
-                if job.restored and not self.sheet.full:
-                    self.sheet.add(job.item.path.name, job.frame, job.restored)
+        for job in ready:
+            if self.args.compare and job.restored and not self.sheet.full:
+                self.sheet.add(job.item.path.name, job.frame, job.restored)
+            job.frame = None  # writing a large picture needs its memory
 
     def _run_network(self, jobs: list[_Job], depth: Optional[int]) -> None:
         frames = [job.frame for job in jobs]

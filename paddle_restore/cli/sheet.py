@@ -61,11 +61,11 @@ def _before(
         raw.mosaic[np.ix_(rows, columns)], raw.pattern, raw.black_level, raw.white_level, raw.white_balance
     )
     # The part lies in the sensor's orientation, around the same middle.
-    height, width = (place[3], place[2]) if frame.orientation & 4 else place[2:]
+    wanted = (place[3], place[2]) if frame.orientation & 4 else place[2:]
+    height, width = (min(n, side) // raw.period * raw.period for n, side in zip(wanted, raw.mosaic.shape))
     top, left = (
         (side - part) // 2 // raw.period * raw.period for side, part in zip(raw.mosaic.shape, (height, width))
     )
-    height, width = (max(n // raw.period, 2) * raw.period for n in (height, width))
     part = raw.crop(top, left, height, width)
     return tuple(upright(each.preview(ratio).transpose(1, 2, 0), frame.orientation) for each in (small, part))
 

@@ -1,8 +1,13 @@
-"""Train a network from a recipe."""
+"""Train a network from a recipe.
+
+SIGTERM and SIGUSR1 end the training after the running iteration, saved, with exit code 75: start
+the same command with --resume auto to go on.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from paddle_restore.cli.common import add_device, add_recipe, use_device
@@ -17,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run")
     parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="build everything, run a train and an eval step, print sizes and memory; write nothing",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +35,21 @@ def run(args: argparse.Namespace) -> int:
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     config = load_config(args.config, (*args.override, *seed))
     use_device(args.device)
-    from paddle_restore.engine.run import choose_checkpoint
+    from paddle_restore.engine.folder import choose_checkpoint
+    from paddle_restore.engine.signals import STOPPED, Stopped, StopRequest
     from paddle_restore.engine.trainer import train
 
     folder = args.output_dir or Path("output") / config.name
+    if args.dry_run:
+        from paddle_restore.engine.dry_run import dry_run
+
+        dry_run(config, choose_checkpoint(folder, args.resume, True) if args.resume else None)
+        return 0
+    stop = StopRequest().listen()
     resume = choose_checkpoint(folder, args.resume, args.overwrite)
-    train(config, folder, resume, overwrite=args.overwrite and resume is None)
+    try:
+        train(config, folder, resume, overwrite=args.overwrite and resume is None, stop=stop)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
     return 0

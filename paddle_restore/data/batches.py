@@ -6,6 +6,12 @@ processes nor the iteration at which a run resumes changes what a sample looks l
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +21,14 @@ import paddle
 
 from paddle_restore.errors import UserError
 
-_ERROR = "error"
+UNREADABLE = "unreadable"
+"""Key of a batch that holds a line for each sample that was replaced, where there is one."""
+
+_ERROR, _TRACEBACK = "error", "traceback"
+
+
+class WorkerError(RuntimeError):
+    """A bug, with the traceback of the worker process that it happened in."""
 
 
 class TrainDataset(Protocol):
@@ -51,20 +64,59 @@ class Order:
         return [(epoch, int(shuffled[i % self.samples])) for i in range(first, first + self.batch_size)]
 
 
-class _Samples(paddle.io.Dataset):
-    def __init__(self, dataset: TrainDataset, seed: int, latent: Any):
-        self.dataset, self.seed, self.latent = dataset, seed, latent
+def seed_all(place: list[int]) -> int:
+    """Seed Python's and NumPy's own generators, for code that draws from them; return the seed."""
+    seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    return seed
+
+
+class Samples(paddle.io.Dataset):
+    """A training dataset by (epoch, index), as workers see it: no exception leaves it.
+
+    A sample that cannot be read is replaced by another one, `most` times at most. Which one follows
+    from (seed, epoch, index), so that a resumed run takes the same. What could not be replaced, and
+    what is a bug, is returned as text.
+    """
+
+    def __init__(self, dataset: TrainDataset, seed: int, latent: Any = None, most: int = 0):
+        self.dataset, self.seed, self.latent, self.most = dataset, seed, latent, most
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         try:
-            sample = self.dataset.sample(index, rng)
+            return self._readable(*key)
         except UserError as error:
-            return str(error)  # a worker's exception would reach the user as a page of traceback
+            return {_ERROR: str(error)}
+        except Exception:
+            # Paddle makes exceptions anew from their text, which fails for some and hides the rest.
+            return {_TRACEBACK: traceback.format_exc()}
+
+    def _readable(self, epoch: int, index: int) -> dict[str, Any]:
+        unreadable: list[str] = []
+        for attempt, candidate in enumerate(self._candidates(epoch, index)):
+            try:
+                # The numbers after the index keep a replacement from repeating a sample of this epoch.
+                place = [self.seed, epoch, index] + ([attempt, 2] if attempt else [])
+                seed_all(place)
+                sample = self._sample(candidate, np.random.default_rng(place))
+                return {**sample, UNREADABLE: unreadable} if unreadable else sample
+            except (UserError, OSError) as error:
+                unreadable.append(" ".join(str(error).split()))
+        more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
+        raise UserError(f"{unreadable[0]}{more}")
+
+    def _candidates(self, epoch: int, index: int) -> Iterator[int]:
+        yield index
+        if self.most:
+            others = np.random.default_rng([self.seed, epoch, index, 0, 2]).permutation(len(self))
+            yield from [int(other) for other in others if other != index][: self.most]
+
+    def _sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        sample = self.dataset.sample(index, rng)
         if self.latent:
             sides = [size // self.latent.stride for size in sample["input"].shape[1:]]
             sample["noise"] = rng.standard_normal((self.latent.channels, *sides), np.float32)
@@ -83,32 +135,100 @@ class _Batches(paddle.io.BatchSampler):
         return (self.order.batch(iteration) for iteration in range(self.first, self.last))
 
 
-def _collate(samples: list) -> dict[str, Any]:
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Stack the samples' arrays and list their texts."""
     for sample in samples:
-        if isinstance(sample, str):
-            return {_ERROR: sample}
+        if _ERROR in sample or _TRACEBACK in sample:
+            # Paddle takes a batch without any array for the end of the data.
+            return {**sample, "array": np.zeros(1, np.float32)}
+    unreadable = [line for sample in samples for line in sample.pop(UNREADABLE, ())]
     columns = {key: [sample[key] for sample in samples] for key in samples[0]}
-    return {k: column if isinstance(column[0], str) else np.stack(column) for k, column in columns.items()}
+    batch = {k: column if isinstance(column[0], str) else np.stack(column) for k, column in columns.items()}
+    return {**batch, UNREADABLE: unreadable} if unreadable else batch
+
+
+def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
+    """Arrays -> tensors. Raises UserError or WorkerError for a batch that a sample is missing from."""
+    if _ERROR in batch:
+        raise UserError(batch[_ERROR])
+    if _TRACEBACK in batch:
+        raise WorkerError(f"while a sample was made:\n{batch[_TRACEBACK]}")
+    return {k: v if isinstance(v, list) else paddle.to_tensor(v) for k, v in batch.items()}
 
 
 def batches(
-    dataset: TrainDataset, order: Order, first: int, last: int, workers: int = 0, latent: Any = None
+    dataset: TrainDataset,
+    order: Order,
+    first: int,
+    last: int,
+    workers: int = 0,
+    latent: Any = None,
+    most_unreadable: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """Yield the batches of iterations first ... last-1: each a dict of stacked tensors and lists.
 
-    One set of worker processes serves all of them, across epochs. Raises UserError for a sample
-    that cannot be read. A network's `latent` adds `noise`, standard normal, drawn with the sample
-    and not by the network, so that it too is the same however many processes there are.
+    One set of worker processes serves all of them, across epochs. A sample that cannot be read is
+    replaced and its line listed in `unreadable`; a batch with more than `most_unreadable` in a row
+    raises UserError, as does a worker that was killed; a bug in one raises WorkerError. A network's
+    `latent` adds `noise`, standard normal, drawn with the sample and not by the network, so that it
+    too is the same however many processes there are.
     """
-    samples, keys = _Samples(dataset, order.seed, latent), _Batches(order, first, last)
-    if workers:
-        stream: Any = paddle.io.DataLoader(
-            samples, batch_sampler=keys, num_workers=workers, collate_fn=_collate, return_list=True
-        )
-    else:
-        # Paddle's loader in one process reads in a thread, and hangs if a sample raises.
-        stream = (_collate([samples[key] for key in batch]) for batch in keys)
+    samples, keys = Samples(dataset, order.seed, latent, most_unreadable), _Batches(order, first, last)
+    # Paddle's loader in one process reads in a thread, and hangs if a sample raises.
+    stream = (
+        _from_workers(samples, keys, workers) if workers else (collate([samples[k] for k in b]) for b in keys)
+    )
     for batch in stream:
-        if _ERROR in batch:
-            raise UserError(batch[_ERROR])
-        yield {k: v if isinstance(v, list) else paddle.to_tensor(v) for k, v in batch.items()}
+        yield to_tensors(batch)
+
+
+def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[dict[str, Any]]:
+    loader = paddle.io.DataLoader(
+        samples,
+        batch_sampler=keys,
+        num_workers=workers,
+        collate_fn=collate,
+        return_list=True,
+        worker_init_fn=_obey_parent_only,
+    )
+    before = set(multiprocessing.active_children())
+    stream = iter(loader)
+    processes = set(multiprocessing.active_children()) - before
+    try:
+        yield from stream
+    except SystemError:
+        raise UserError(_epitaph(processes)) from None
+
+
+def _obey_parent_only(worker: int) -> None:
+    """Make a worker end with its parent, and by no signal but its parent's.
+
+    A cluster signals all processes of a job; workers must live until the checkpoint is written. And
+    a parent that was killed leaves workers behind that wait for work.
+    """
+    if not hasattr(signal, "sigtimedwait"):  # not Linux
+        return
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all threads: only the watch gets it
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, 2)
+        if received is not None and received.si_pid == parent:
+            break
+    os._exit(0)
+
+
+def _epitaph(processes: set) -> str:
+    for process in processes:
+        process.join(0)
+        if process.exitcode is not None and process.exitcode < 0:
+            name = signal.Signals(-process.exitcode).name
+            return (
+                f"data worker {process.pid} was killed by {name}; if memory ran out, "
+                "lower train.num_workers or data.crop; go on with --resume auto"
+            )
+    codes = ", ".join(f"{process.pid}: {process.exitcode}" for process in processes)
+    return f"a data worker ended unasked (exit codes {codes}); go on with --resume auto"

@@ -7,33 +7,29 @@ along (`Form.metadata`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import cv2
 import numpy as np
 
+from paddle_restore.data.decode import NotSupported, Picture, Tiff, open_picture
+from paddle_restore.data.encode import CannotHold, encode
 from paddle_restore.data.files import atomic_path
-from paddle_restore.data.headers import Header, NotSupported, read_header
-from paddle_restore.data.metadata import NO_METADATA, Metadata, embed
-from paddle_restore.data.whole import is_whole
+from paddle_restore.data.metadata import NO_METADATA, Metadata
+from paddle_restore.data.pixels import crop_or_pad as crop_or_pad
+from paddle_restore.data.pixels import to_float, to_integer, upright
 from paddle_restore.errors import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 MAX_PIXELS = 500_000_000
-JPEG_QUALITY = 95
 _EIGHT_BITS = {".jpg", ".jpeg", ".webp", ".bmp"}
 _OPAQUE = {".jpg", ".jpeg", ".bmp"}
 
 # EXIF's orientation (its table 6) -> the bits of `upright`.
-_TURNS = (0, 0, 1, 3, 2, 4, 6, 7, 5)
-
-# Rows of a picture that are worked on at once: a picture may have a gigabyte, its copies as well.
-_ROWS = 256
-
-# A broken file is one line of ours, not several of OpenCV's. The setter's name is 5's, or 4's.
-(cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
+_TURNS = {2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 
 @dataclass(frozen=True)
@@ -85,94 +81,52 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
     Grey with alpha comes back as four channels. Raises UserError like `read_image`.
     """
     path = Path(path)
-    header = _header(path)
-    if header.height * header.width > max_pixels:
-        size = f"{header.width}x{header.height}"
-        raise UserError(
-            f"{path}: has {size} = {header.height * header.width / 1e6:.1f} million pixels, and the limit is "
-            f"{max_pixels / 1e6:g} million; raise it if the file is yours, or make the picture smaller"
-        )
-    stored = _decode(path, header)
+    with _opened(path) as opened:
+        height, width = opened.size
+        if height * width > max_pixels:
+            raise UserError(
+                f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the limit is "
+                f"{max_pixels / 1e6:g} million; raise it if the file is yours, or make the picture smaller"
+            )
+        stored = opened.decode()
+        if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
+            raise ValueError("the file is broken")
+        turn, metadata = _TURNS.get(opened.orientation, 0), opened.metadata
+    del opened  # Pillow's copy of the pixels
     depth = 8 * stored.dtype.itemsize
-    turn = _TURNS[header.orientation]
-    metadata = Metadata.of(header)
-    alpha = None
+    alpha, colours = None, stored
     if stored.ndim == 2:
         colours = cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
     elif stored.shape[2] == 4:
-        # The fourth byte of a bitmap's pixel is mostly unused, and then 0.
-        if header.format != "BMP":
-            alpha = np.ascontiguousarray(upright(stored[..., 3], turn))
-        colours = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
-    else:
-        colours = stored
-        for rows in _strips(colours):
-            rows[:] = cv2.cvtColor(rows, cv2.COLOR_BGR2RGB)
+        alpha = np.ascontiguousarray(upright(stored[..., 3], turn))
+        colours = cv2.cvtColor(stored, cv2.COLOR_RGBA2RGB)
     form = Form(depth, stored.ndim == 2, alpha, metadata)
     return np.ascontiguousarray(upright(colours, turn)), form
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """Return (height, width) of the upright picture from its header. Raises UserError like `read_image`."""
-    return _header(Path(path)).upright_size
+    with _opened(Path(path)) as opened:
+        return opened.size[::-1] if _TURNS.get(opened.orientation, 0) & 4 else opened.size
 
 
-def _header(path: Path) -> Header:
+@contextmanager
+def _opened(path: Path) -> Iterator[Union[Picture, Tiff]]:
+    """Open a picture; whatever the libraries raise of a broken one in the block becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if not is_picture(path):
         raise UserError(f"{path}: is not a PNG, JPEG, TIFF or WebP picture")
     try:
         with path.open("rb") as file:
-            return read_header(file)
+            yield open_picture(file)
+    except (UserError, MemoryError):
+        raise
     except NotSupported as error:
         raise UserError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read as a picture; {error}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def _decode(path: Path, header: Header) -> np.ndarray:
-    """Return the picture as it is stored, in OpenCV's order of channels, uint8 or uint16."""
-    broken = UserError(
-        f"{path}: cannot be read as an 8- or 16-bit {header.format} picture; the file is broken or cut short"
-    )
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not is_whole(memoryview(data), header):
-        raise broken
-    for place, value in header.amend:
-        data[place : place + len(value)] = np.frombuffer(value, np.uint8)
-    try:
-        # "Unchanged" turns nothing. Not IMREAD_COLOR_RGB: OpenCV 5.0 fills 16-bit TIFF with garbage by it.
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is not None and image.dtype == np.float32 and header.floating:
-        return _from_float(path, image)
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise broken
-    if image.shape[:2] != (header.height, header.width):
-        raise broken
-    return image
-
-
-def _from_float(path: Path, image: np.ndarray) -> np.ndarray:
-    lowest, highest = float(image.min()), float(image.max())
-    if not np.isfinite(lowest + highest):
-        raise UserError(f"{path}: has NaN or infinite pixels; repair them first")
-    if lowest < 0 or highest > 1:
-        raise UserError(
-            f"{path}: has numbers from {lowest:g} to {highest:g}; scale a floating-point picture to [0, 1]"
-        )
-    return to_integer(image, 16)
-
-
-def _strips(image: np.ndarray) -> Iterator[np.ndarray]:
-    return (image[row : row + _ROWS] for row in range(0, len(image), _ROWS))
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or "the file is broken or cut short"
+        raise UserError(f"{path}: cannot be read as a picture; {reason}") from None
 
 
 def write_image(
@@ -195,86 +149,22 @@ def write_image(
         raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
     suffix = path.suffix.lower()
     image = _storable(image, suffix, depth)
-    options = _options(suffix, image.dtype == np.uint16, quality)
-    try:
-        good, encoded = cv2.imencode(suffix, image, options)
-    except cv2.error:
-        good = False
-    if not good:
-        raise UserError(
-            f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as {suffix[1:].upper()}; "
-            "choose .png or .tif"
-        )
-    parts = [memoryview(encoded).cast("B")]
-    if metadata is not None:
-        parts = embed(parts[0], suffix, (*image.shape, 1)[:3], metadata)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for part in parts:
-            file.write(part)
+    with atomic_path(path) as temporary, temporary.open("w+b") as file:
+        try:
+            encode(file, image, suffix, metadata or NO_METADATA, quality)
+        except CannotHold:
+            raise UserError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
+                f"{suffix[1:].upper()}; choose .png or .tif"
+            ) from None
 
 
 def _storable(image: np.ndarray, suffix: str, depth: int) -> np.ndarray:
-    """Integers of the depth and channels that the format has, in OpenCV's order."""
+    """Integers of the depth and channels that the format has."""
     if image.dtype not in (np.uint8, np.uint16):
         image = to_integer(image, 8 if suffix in _EIGHT_BITS else depth)
     elif suffix in _EIGHT_BITS and image.dtype == np.uint16:
         image = to_integer(to_float(image), 8)
     if image.ndim == 3 and image.shape[2] == 4 and suffix in _OPAQUE:
         image = image[..., :3]
-    if image.ndim == 2:
-        return image
-    code = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    return cv2.cvtColor(np.ascontiguousarray(image), code)
-
-
-def _options(suffix: str, deep: bool, quality: Optional[int]) -> list[int]:
-    """OpenCV's defaults but where measured otherwise; for PNG they are its fastest (docs/pictures.md)."""
-    if suffix in (".jpg", ".jpeg"):
-        return [cv2.IMWRITE_JPEG_QUALITY, quality or JPEG_QUALITY]
-    if suffix == ".webp" and quality:
-        return [cv2.IMWRITE_WEBP_QUALITY, quality]
-    if suffix in (".tif", ".tiff") and deep:
-        # LZW, the default, makes 16-bit photographs larger than they are; 8 is Deflate.
-        return [cv2.IMWRITE_TIFF_COMPRESSION, 8]
-    return []
-
-
-def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 -> float32 in [0, 1]; float passes as float32."""
-    if image.dtype in (np.uint8, np.uint16):
-        return np.divide(image, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)
-    return image.astype(np.float32, copy=False)
-
-
-def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
-    """float in [0, 1] (values outside are clipped) -> uint8 or uint16, rounded to nearest.
-
-    Integers are taken to the other depth, or passed on.
-    """
-    top = 2**depth - 1
-    if image.dtype == (np.uint8 if depth == 8 else np.uint16):
-        return image
-    image = to_float(image)
-    integers = np.empty(image.shape, np.uint8 if depth == 8 else np.uint16)
-    for rows, stored in zip(_strips(image), _strips(integers)):
-        stored[:] = np.rint(np.clip(rows, 0, 1) * top)
-    return integers
-
-
-def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an (H, W) or (H, W, C) picture by LibRaw's flip: bit 1 mirrors columns, 2 rows, 4 transposes."""
-    picture = picture[:, ::-1] if orientation & 1 else picture
-    picture = picture[::-1] if orientation & 2 else picture
-    return picture.swapaxes(0, 1) if orientation & 4 else picture
-
-
-def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(C, H, W) -> (C, height, width): cut at the bottom and right, or continue by reflection.
-
-    Grows each side to less than twice its length.
-    """
-    image = image[:, :height, :width]
-    bottom, right = height - image.shape[1], width - image.shape[2]
-    if not (bottom or right):
-        return image
-    return np.pad(image, ((0, 0), (0, bottom), (0, right)), mode="reflect")
+    return np.ascontiguousarray(image)

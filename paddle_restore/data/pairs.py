@@ -48,11 +48,14 @@ class PairsOptions(Options):
 
 @dataclass(frozen=True)
 class PicturePair:
-    """A noisy and a clean picture of one size; `lq` is where the shrunk clean one is, if anywhere."""
+    """A noisy and a clean picture of one size; `lq` is where the shrunk clean one is, if anywhere.
+
+    `size` is None where one of them cannot be read.
+    """
 
     noisy: Path
     clean: Path
-    size: tuple[int, int]
+    size: Optional[tuple[int, int]]
     lq: Optional[Path] = None
 
     @property
@@ -70,11 +73,13 @@ def pair_folders(folder: str | Path) -> tuple[Path, Path]:
     raise UserError(f"{folder}: expected {spellings} in it; check data.root and the sub-folders' names")
 
 
-def match_pairs(folder: str | Path, limit: Optional[int] = None) -> list[PicturePair]:
+def match_pairs(
+    folder: str | Path, limit: Optional[int] = None, unreadable: bool = False
+) -> list[PicturePair]:
     """Return the pairs of a folder in order of name.
 
     Names match without their suffix. Raises UserError that lists the pictures without a partner,
-    or the pairs of two sizes.
+    or the pairs of two sizes, and, unless `unreadable` ones are to be listed too, for one of those.
     """
     noisy, clean = (_by_stem(part) for part in pair_folders(folder))
     alone = [str(noisy[name]) for name in noisy if name not in clean]
@@ -85,7 +90,12 @@ def match_pairs(folder: str | Path, limit: Optional[int] = None) -> list[Picture
     lq = _by_stem(shrunk) if shrunk.is_dir() and any(shrunk.iterdir()) else {}
     pairs, unequal = [], []
     for name in list(noisy)[:limit]:
-        sizes = [image_size(part[name]) for part in (noisy, clean)]
+        try:
+            sizes = [image_size(part[name]) for part in (noisy, clean)]
+        except UserError:
+            if not unreadable:
+                raise
+            sizes = [None, None]
         if sizes[0] != sizes[1]:
             unequal.append(f"{noisy[name]} {_shown(sizes[0])} and {clean[name]} {_shown(sizes[1])}")
         pairs.append(PicturePair(noisy[name], clean[name], sizes[0], lq.get(name)))
@@ -122,8 +132,9 @@ class PairsTrain:
         self.crop = crop or options.crop
         if options.lq and self.crop % options.lq:
             raise UserError(f"data.crop: {self.crop} is not divisible by data.lq ({options.lq})")
-        self.pairs = match_pairs(options.root / options.train_folder, options.limit)
-        small = [f"{pair.noisy} {_shown(pair.size)}" for pair in self.pairs if min(pair.size) < self.crop]
+        self.pairs = match_pairs(options.root / options.train_folder, options.limit, unreadable=True)
+        known = [pair for pair in self.pairs if pair.size]  # training skips what it cannot read
+        small = [f"{pair.noisy} {_shown(pair.size)}" for pair in known if min(pair.size) < self.crop]
         if small:
             raise UserError(f"smaller than the crop of {self.crop}: {listed(small)}; lower data.crop")
 

@@ -18,8 +18,8 @@ import numpy as np
 import rawpy
 
 from paddle_restore.data.image import PICTURE_SUFFIXES
-from paddle_restore.data.image import upright as upright
 from paddle_restore.data.mosaic import XTRANS, RawImage
+from paddle_restore.data.pixels import upright as upright
 from paddle_restore.errors import UserError
 
 

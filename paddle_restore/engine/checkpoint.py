@@ -1,8 +1,13 @@
-"""Checkpoints: folders with model.pdparams, model.pdopt and state.json that appear whole or not at all."""
+"""Checkpoints: folders that appear whole or not at all.
+
+They hold model.pdparams, model.pdopt (with the loss scaler), state.json and, where the weights are
+averaged, model_ema.pdparams.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,34 +15,60 @@ from typing import Any
 import paddle
 
 from paddle_restore.data.files import make_folder
+from paddle_restore.engine.step import Step
 from paddle_restore.errors import UserError
 from paddle_restore.weights import load_into, load_pdparams, load_pickle
 
-WEIGHTS, OPTIMIZER, STATE = "model.pdparams", "model.pdopt", "state.json"
+WEIGHTS, AVERAGE, OPTIMIZER, STATE = "model.pdparams", "model_ema.pdparams", "model.pdopt", "state.json"
 
 
-def save_checkpoint(folder: Path, model: Any, optimizer: Any, scaler: Any, state: dict[str, Any]) -> None:
-    """Write a checkpoint. `state` is plain data: iteration, epoch, best."""
+def save_checkpoint(folder: Path, step: Step, state: dict[str, Any]) -> None:
+    """Write a checkpoint. `state` is plain data: iteration, epoch, best.
+
+    Raises UserError where it cannot be written; the one that was there stays.
+    """
     temporary, old = _beside(folder, "new"), _beside(folder, "old")
     make_folder(folder.parent)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        paddle.save(model.state_dict(), str(temporary / WEIGHTS))
-        states = {"optimizer": _by_structure(optimizer.state_dict(), model), "scaler": scaler.state_dict()}
-        paddle.save(states, str(temporary / OPTIMIZER))
+        paddle.save(step.model.state_dict(), str(temporary / WEIGHTS))
+        if step.ema:
+            paddle.save(step.ema.average, str(temporary / AVERAGE))
+        optimizer = step.loaded or _by_structure(step.optimizer.state_dict(), step.model)
+        paddle.save({"optimizer": optimizer, "scaler": step.scaler.state_dict()}, str(temporary / OPTIMIZER))
         (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for file in temporary.iterdir():
+            _sync(file)  # or a machine that fails may leave the new name with nothing in it
         # Between the two renames a kill leaves the former checkpoint whole under its `old` name,
-        # where find_checkpoint looks too.
-        shutil.rmtree(old, ignore_errors=True)
+        # where find_checkpoint looks too; so it must not go before there is a new one.
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         temporary.rename(folder)
+        _sync(folder.parent)
     except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)  # it takes the room that the next one needs
         raise UserError(
             f"{folder}: checkpoint not written ({error.strerror or error}); the last one stays"
         ) from None
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint, under another name, so that half of one is never found."""
+    old = _beside(folder, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def find_checkpoint(run: Path) -> Path | None:
@@ -46,21 +77,28 @@ def find_checkpoint(run: Path) -> Path | None:
     return next((folder for folder in (latest, _beside(latest, "old")) if (folder / STATE).is_file()), None)
 
 
-def load_checkpoint(folder: Path, model: Any, optimizer: Any, scaler: Any) -> dict[str, Any]:
-    """Restore model, optimiser and loss scaler; return the state. Raises UserError if it does not fit."""
+def load_checkpoint(folder: Path, step: Step) -> dict[str, Any]:
+    """Restore weights, average, optimiser and loss scaler; return the state.
+
+    Raises UserError if it does not fit. A run that begins to average starts with the weights.
+    """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if not (isinstance(state["iteration"], int) and (state["best"] is None or "score" in state["best"])):
             raise ValueError("not what a run writes")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / STATE}: is no state to resume from ({error!r})") from None
-    load_into(model, load_pdparams(folder / WEIGHTS), source=folder / WEIGHTS)
+    load_into(step.model, load_pdparams(folder / WEIGHTS), source=folder / WEIGHTS)
+    if step.ema:
+        average = folder / AVERAGE if (folder / AVERAGE).is_file() else folder / WEIGHTS
+        step.ema.load(load_pdparams(average), source=average)
     states = load_pickle(folder / OPTIMIZER)
     if not isinstance(states, dict) or not isinstance(states.get("optimizer"), dict):
         raise UserError(f"{folder / OPTIMIZER}: holds no optimiser state; resume from another checkpoint")
-    optimizer.set_state_dict(_by_name(states["optimizer"], model))
-    if scaler.is_enable():
-        scaler.load_state_dict(states["scaler"])
+    step.optimizer.set_state_dict(_by_name(states["optimizer"], step.model))
+    step.loaded = states["optimizer"]
+    if step.scaler.is_enable() and states.get("scaler"):
+        step.scaler.load_state_dict(states["scaler"])
     return state
 
 

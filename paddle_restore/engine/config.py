@@ -1,4 +1,4 @@
-"""Recipes: YAML files with `_base_`, overridden by `-o a.b=v`, checked against a schema."""
+"""What a recipe may say: the schema, and recipes checked against it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
 from paddle_restore.data.datasets import DATASETS
+from paddle_restore.engine.ema import EmaOptions
 from paddle_restore.engine.mixup import MixupOptions
 from paddle_restore.engine.objectives import OBJECTIVES
+from paddle_restore.engine.recipe import apply_override, read_recipe
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
-
-BASE = "_base_"
 
 
 class ModelOptions(Options):
@@ -33,6 +33,13 @@ class OptimizerOptions(Options):
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="L2 added to the gradient; decoupled for adamw")
     clip_norm: Optional[float] = Field(None, gt=0, description="largest global norm of the gradient")
+    clip_value: Optional[float] = Field(None, gt=0, description="largest magnitude of a gradient's elements")
+
+    @model_validator(mode="after")
+    def _one_clip(self) -> OptimizerOptions:
+        if self.clip_norm and self.clip_value:
+            raise ValueError("set either clip_norm or clip_value")
+        return self
 
 
 class ScheduleOptions(Options):
@@ -85,6 +92,16 @@ class TrainOptions(Options):
         None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
     )
     num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+    max_unreadable: int = Field(
+        10, ge=0, description="so many different unreadable samples are replaced; one more stops the run"
+    )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop", description="a loss or gradient that is not finite: end the run, or leave the batch out"
+    )
+    accumulate: int = Field(
+        1, gt=0, description="compute each batch in so many parts: the same step in less memory"
+    )
+    ema: Optional[EmaOptions] = Field(None, description="keep a moving average of the weights")
     mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
     log_every: int = Field(20, gt=0, description="iterations between two log lines")
     amp: Optional[Literal["O1", "O2"]] = Field(None, description="mixed precision, on GPU only")
@@ -102,6 +119,11 @@ class SaveOptions(Options):
     )
     keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
     keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
+    keep_last: Optional[int] = Field(None, gt=0, description="of iter_N/, keep only the newest so many")
+    on_error: Literal["continue", "stop"] = Field(
+        "continue",
+        description="a checkpoint cannot be written (full disk): train on until the next, or end the run",
+    )
 
 
 class EvalOptions(Options):
@@ -109,6 +131,7 @@ class EvalOptions(Options):
     at: tuple[int, ...] = Field((), description="also at these iterations")
     metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
     best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
+    ema: bool = Field(False, description="measure the averaged weights (train.ema) in place of the last ones")
     pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
 
     @model_validator(mode="after")
@@ -153,6 +176,12 @@ class Config(Options):
         for part in train.stages or (train,):
             if (getattr(part, train.unit + "s") is None) or (part.epochs and part.iterations):
                 raise ValueError("train: set either epochs or iterations, the same in every stage")
+            if part.batch_size % train.accumulate:
+                raise ValueError(
+                    f"train.accumulate: {train.accumulate} parts of a batch of {part.batch_size}"
+                )
+        if self.eval.ema and not train.ema:
+            raise ValueError("eval.ema needs train.ema, such as {decay: 0.999}")
         return self
 
     def to_yaml(self) -> str:
@@ -162,9 +191,9 @@ class Config(Options):
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
     """Read a recipe and apply `-o key.path=value`. Raises UserError for anything that is off."""
     path = Path(path)
-    values = _read(path, ())
+    values = read_recipe(path)
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     for section, kinds in (("data", {k: v.options for k, v in DATASETS.items()}), ("objective", OBJECTIVES)):
         values[section] = _by_kind(values.get(section), kinds, path, section)
     return validate(Config, values, path)
@@ -178,53 +207,3 @@ def _by_kind(values: Any, kinds: dict[str, type[Options]], path: Path, section: 
     if kind not in kinds:
         raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
     return validate(kinds[kind], values, path, section)
-
-
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: {BASE} leads back to the file itself")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values")
-    bases = values.pop(BASE, [])
-    merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        merged = _merge(merged, _read(path.parent / base, (*seen, path.resolve())))
-    return _merge(merged, values)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge two mappings; a section of another `kind` (or model `id`) replaces the base's whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        other = both and any(k in value and k in old and value[k] != old[k] for k in ("kind", "id"))
-        merged[key] = _merge(old, value) if both and not other else value
-    return merged
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"-o {override}: expected key.path=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    *parents, last = key.split(".")
-    for part in parents:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise UserError(f"-o {override}: {part!r} is a value, not a section")
-    # Choosing another model or kind drops the arguments of the old one.
-    if last in ("id", "kind") and values.get(last, value) != value:
-        values.clear()
-    values[last] = value

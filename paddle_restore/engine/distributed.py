@@ -7,6 +7,8 @@ from typing import Any
 import paddle
 import paddle.distributed as dist
 
+from paddle_restore.weights import tensors_of
+
 
 def init() -> tuple[int, int]:
     """Join the job that `python -m paddle.distributed.launch` started; return rank and world size."""
@@ -33,19 +35,20 @@ def average_gradients(parameters: list, world: int) -> None:
         gradient.set_value(part.reshape(gradient.shape).astype(gradient.dtype))
 
 
-def mean_scalars(values: dict[str, float], world: int) -> dict[str, float]:
-    """Return the mean of each named number over the processes."""
-    if world == 1:
-        return values
-    joint = paddle.to_tensor(list(values.values()), dtype="float32")
-    dist.all_reduce(joint)
-    return dict(zip(values, (joint / world).tolist()))
+def mean_scalars(values: dict[str, Any], world: int) -> dict[str, float]:
+    """Return the mean of each named number, or tensor of one number, over the processes."""
+    numbers = [v if paddle.is_tensor(v) else paddle.to_tensor(float(v)) for v in values.values()]
+    joint = paddle.stack([number.astype("float32").reshape([]) for number in numbers])
+    if world > 1:
+        dist.all_reduce(joint)
+        joint = joint / world
+    return dict(zip(values, joint.tolist()))
 
 
 def broadcast_parameters(model: Any, world: int) -> None:
     """Give every process the weights and buffers of rank 0."""
     if world > 1:
-        for tensor in model.state_dict().values():
+        for tensor in tensors_of(model).values():
             dist.broadcast(tensor, src=0)
 
 

@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
+from paddle_restore.engine.signals import Stopped, StopRequest
+from paddle_restore.errors import UserError
 from paddle_restore.inference.forward import Averaging, Network, restore_frame
 from paddle_restore.metrics import evaluate as measure
 from paddle_restore.models.spec import ModelSpec
@@ -28,36 +30,52 @@ def evaluate(
     world: int = 1,
     on_picture: Optional[Callable[[str, dict[str, np.ndarray]], None]] = None,
     averaging: Optional[Averaging] = None,
+    stop: Optional[StopRequest] = None,
 ) -> list[dict[str, Any]]:
     """Return a row a picture, in the dataset's order: name, group, counted, metrics and baseline.
 
     Each process takes every `world`-th picture and all get all rows, so that the means do not
     depend on their number. `on_picture(name, {input|out|gt: (H, W, 3)})` sees every picture.
+    Raises Stopped, on all processes, where `stop` asked one of them to before it had measured its part.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    failures: list[UserError] = []
     indices = range(rank, len(dataset), world)
-    for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
-        sample = dataset.sample(index)
-        pictures = {
-            "out": restore_frame(network, spec, sample["input"], averaging),
-            "gt": sample["target"],
-            # The baseline is what one had without the network: the amplified or the noisy picture.
-            "input": sample.get("baseline", sample["input"]),
-        }
-        pictures = {name: picture.transpose(1, 2, 0) for name, picture in pictures.items()}
-        rows.append(
-            {
-                "index": index,
-                "name": sample["name"],
-                "group": sample.get("group", ""),
-                "counted": sample.get("counted", True),
-                **measure(pictures["out"], pictures["gt"], metrics),
-                BASELINE: measure(pictures["input"], pictures["gt"], metrics),
-            }
-        )
-        if on_picture:
-            on_picture(sample["name"], pictures)
-    return sorted(distributed.gather(rows, world), key=lambda row: row["index"])
+    try:
+        for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
+            if stop and stop.requested:
+                break
+            sample = dataset.sample(index)
+            pictures = _pictures(sample, restore_frame(network, spec, sample["input"], averaging))
+            rows.append({"index": index, **_row(sample, pictures, metrics)})
+            if on_picture:
+                on_picture(sample["name"], pictures)
+    except UserError as error:
+        failures.append(error)
+    # All learn of it, or the others would wait for a process that has gone.
+    rows, failures = distributed.gather(rows, world), distributed.gather(failures, world)
+    if failures:
+        raise failures[0]
+    if len(rows) < len(dataset):
+        raise Stopped
+    return sorted(rows, key=lambda row: row["index"])
+
+
+def _pictures(sample: dict[str, Any], output: np.ndarray) -> dict[str, np.ndarray]:
+    # The baseline is what one had without the network: the amplified or the noisy picture.
+    baseline = sample.get("baseline", sample["input"])
+    pictures = {"out": output, "gt": sample["target"], "input": baseline}
+    return {name: picture.transpose(1, 2, 0) for name, picture in pictures.items()}
+
+
+def _row(sample: dict[str, Any], pictures: dict[str, np.ndarray], metrics: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": sample["name"],
+        "group": sample.get("group", ""),
+        "counted": sample.get("counted", True),
+        **measure(pictures["out"], pictures["gt"], metrics),
+        BASELINE: measure(pictures["input"], pictures["gt"], metrics),
+    }
 
 
 def means(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> dict[str, float]:

@@ -16,7 +16,7 @@ def build_optimizer(options: OptimizerOptions, parameters: list) -> Any:
     common = {
         "learning_rate": options.lr,
         "parameters": parameters,
-        "grad_clip": paddle.nn.ClipGradByGlobalNorm(options.clip_norm) if options.clip_norm else None,
+        "grad_clip": _clip(options),
     }
     beta1, beta2 = options.betas
     if options.kind == "sgd":
@@ -36,6 +36,12 @@ def build_optimizer(options: OptimizerOptions, parameters: list) -> Any:
         use_multi_tensor=True,
         **common,
     )
+
+
+def _clip(options: OptimizerOptions) -> Any:
+    if options.clip_norm:
+        return paddle.nn.ClipGradByGlobalNorm(options.clip_norm)
+    return paddle.nn.ClipGradByValue(options.clip_value) if options.clip_value else None
 
 
 def build_schedule(options: ScheduleOptions, lr: float, plan: Plan) -> Callable[[int], float]:

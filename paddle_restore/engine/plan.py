@@ -25,7 +25,7 @@ class Plan:
 
     def __init__(self, config: Config, samples: int, rank: int = 0, world: int = 1):
         train = config.train
-        self.unit = train.unit
+        self.unit, self.rank, self.world = train.unit, rank, world
         self.stages: list[Stage] = []
         first = epoch = 0
         for part in train.stages or (train,):
@@ -36,6 +36,11 @@ class Plan:
             epoch += -(-length // order.iterations)
         self.iterations = first
         self.epochs = epoch
+        # Numbers of finished iterations at which to write latest/, to keep iter_N/ and to evaluate.
+        save = config.save
+        self.save_points = self.due(save.every or (1 if self.unit == "epoch" else 1000))
+        self.keep_points = self.due(save.keep_every, save.keep_at, last=False)
+        self.eval_points = self.due(config.eval.every, config.eval.at)
 
     def stage_at(self, iteration: int) -> Stage:
         return next(stage for stage in self.stages if iteration < stage.last)

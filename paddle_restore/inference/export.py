@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,21 @@ def export(
     preprocess: Preprocess,
     noise_inside: bool = False,
     format: str = "paddle",
+    legacy: bool = False,
 ) -> Package:
     """Trace `model` (with `.spec`) for any batch, height and width, check it, and fill `folder`.
 
     The noise of a latent is the graph's second input, `noise`, or drawn by the graph itself.
-    `format` is `paddle`, `onnx` or `all`.
+    `format` is `paddle`, `onnx` or `all`; `legacy` writes Paddle's graph as `model.pdmodel`, which
+    PaddlePaddle 2.6 reads too.
 
     The folder appears whole or not at all. Raises UserError if a graph, run by Paddle Inference or
     ONNX Runtime, differs from the eager network by more than `TOLERANCE` on any of three sizes.
     """
     graphs = FORMATS[format]
     if "onnx" in graphs:
+        if legacy:
+            raise UserError("ONNX is made from the graph of PaddlePaddle 3; export it without --legacy")
         require_onnx()
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
@@ -59,7 +64,7 @@ def export(
         inputs = {"input": spec.in_channels}
         if spec.latent and not noise_inside:
             inputs["noise"] = spec.latent.channels
-        graph = _trace(eager.model, inputs, inner)
+        graph = _trace_legacy(eager.model, inputs, inner) if legacy else _trace(eager.model, inputs, inner)
         if "onnx" in graphs:
             write_onnx(inner / graph.program, inner / graph.parameters, inner / ONNX)
             graph = graph.model_copy(update={"onnx": ONNX})
@@ -96,6 +101,19 @@ def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
     paddle.jit.save(static, str(folder / STEM))
     program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (folder / n).is_file())
     return Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs))
+
+
+def _trace_legacy(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
+    guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)  # PaddlePaddle 2.6 has no other graph
+    try:
+        with guard():
+            return _trace(model, inputs, folder)
+    except TypeError:
+        # 3.3.1 binds exp, sigmoid, matmul and more to its new graph alone.
+        raise UserError(
+            f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; "
+            "export it with PaddlePaddle 2.6, or without --legacy"
+        ) from None
 
 
 def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[Check]:
@@ -140,8 +158,8 @@ def _compare_statistics(eager: EagerNetwork, network: Any, x: np.ndarray, graph:
     allowed = float(2 * expected.std(0).mean() / np.sqrt(draws)) + TOLERANCE
     if expected.shape != got.shape or not difference <= allowed or not got.std(0).mean() > 0:
         raise UserError(
-            f"export: the {graph} graph's mean over {draws} draws differs from the network's by {difference:.3g} "
-            f"(allowed {allowed:.3g}); nothing was written"
+            f"export: the {graph} graph's mean over {draws} draws differs from the network's "
+            f"by {difference:.3g} (allowed {allowed:.3g}); nothing was written"
         )
     return Check(graph=graph, input_shape=x.shape, max_difference=difference)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ _SIDES = ("batch", None, "height", "width")
 def require_onnx() -> None:
     """Raise UserError where the libraries of an ONNX export, or of its check, are missing."""
     try:
-        import onnx
-        import onnxruntime
-        import paddle2onnx  # noqa: F401
+        for library in ("onnx", "onnxruntime", "paddle2onnx"):
+            import_module(library)
     except ImportError as error:
         raise UserError(
             f"an ONNX export needs paddle2onnx, onnx and onnxruntime ({error}); "
-            "pip install 'paddle_restore[onnx]'"
+            "pip install 'paddle_restore[onnx]' on Python 3.9 to 3.12, which paddle2onnx is made for"
         ) from None
 
 
@@ -48,9 +48,8 @@ def write_onnx(program: Path, parameters: Path, file: Path) -> None:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # whatever its C++ raises, and UnboundLocalError after it
         lines = [line for line in said.getvalue().splitlines() if "rror" in line] or [str(error)]
-        raise UserError(
-            f"ONNX export: paddle2onnx cannot convert this network ({lines[-1].strip()})"
-        ) from None
+        reason = lines[-1].strip()
+        raise UserError(f"ONNX export: paddle2onnx cannot convert this network ({reason})") from None
     _repair_leaky_relu(model, program)
     _name_ends(model)
     onnx.checker.check_model(model)

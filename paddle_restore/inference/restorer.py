@@ -144,6 +144,7 @@ class Restorer:
         """
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
+        del frame  # writing a large picture needs its memory
         self.write(restored, Path(output), metadata=metadata)
         return restored
 

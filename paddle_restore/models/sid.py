@@ -33,7 +33,10 @@ class Up(nn.Layer):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        init = nn.initializer.TruncatedNormal(std=0.02)
+        # tf.truncated_normal(stddev=0.02) of the authors' code, cut at two standard deviations. So does
+        # Paddle 2.6 by itself; Paddle 3 cuts where it is told, by default at -2 and 2.
+        cut = {} if paddle.__version__.startswith("2.") else {"a": -0.04, "b": 0.04}
+        init = nn.initializer.TruncatedNormal(std=0.02, **cut)
         self.conv = nn.Conv2DTranspose(in_channels, out_channels, 2, stride=2, weight_attr=init)
 
     def forward(self, x, skip):

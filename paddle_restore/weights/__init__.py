@@ -1,7 +1,7 @@
 """Published checkpoints -> our weights, and the safe way to read our own."""
 
 from paddle_restore.weights.convert import convert_state_dict
-from paddle_restore.weights.load import load_into, load_weights
+from paddle_restore.weights.load import load_into, load_weights, tensors_of
 from paddle_restore.weights.reader import load_pdparams, read_weights
 from paddle_restore.weights.recognise import check_forward, recognise
 from paddle_restore.weights.unpickle import load_pickle
@@ -16,5 +16,6 @@ __all__ = [
     "load_weights",
     "read_weights",
     "recognise",
+    "tensors_of",
     "write_weights",
 ]

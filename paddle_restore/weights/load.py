@@ -34,6 +34,16 @@ def compare(model: Any, state: Mapping[str, np.ndarray]) -> dict[str, list[str]]
     return {kind: names for kind, names in differences.items() if names}
 
 
+def tensors_of(model: Any) -> dict[str, Any]:
+    """The network's own parameters and buffers by the names of its state_dict.
+
+    The state_dict of a network in mixed precision O2 holds float32 copies, which cannot be written to.
+    """
+    wanted = model.state_dict()
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {name: named.get(name, tensor) for name, tensor in wanted.items()}
+
+
 def load_into(
     model: Any,
     state: Mapping[str, np.ndarray],
@@ -47,7 +57,7 @@ def load_into(
     an error only if nothing fits. `source` names the weights in errors.
     """
     differences = compare(model, state)
-    own = model.state_dict()
+    own = tensors_of(model)
     fitting = [name for name in own if name in state and tuple(state[name].shape) == tuple(own[name].shape)]
     if differences and not (partial and fitting):
         network = getattr(getattr(model, "spec", None), "id", type(model).__name__)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from paddle_restore import create_model
+from paddle_restore.cli import side_by_side
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import write_image
 from paddle_restore.inference.export import export
@@ -86,7 +87,7 @@ def test_a_mistake_in_the_measuring_process_is_one_line(capsys, exported, tmp_pa
     folder.mkdir()
     for file in exported.iterdir():
         (folder / file.name).write_bytes(
-            file.read_bytes()[:200] if file.suffix == ".json" else file.read_bytes()
+            file.read_bytes()[:200] if file.suffix in (".json", ".pdmodel") else file.read_bytes()
         )
     words = ("benchmark", "--model_dir", folder, "--input_size", "32x32", "--trials", 1, "--device", "cpu")
     assert "broken" in fails(capsys, *words)
@@ -137,3 +138,38 @@ def test_a_picture_too_small_for_niqe_is_named(capsys, pictures, tmp_path):
     write_image(tmp_path / "small.png", np.zeros((40, 40, 3)))
     words = ("quality", "--input", tmp_path / "small.png", "--niqe_parameters", pictures / "p.npz")
     assert "small.png: NIQE needs a picture of 96x192 at least" in fails(capsys, *words)
+
+
+def test_compare_runs_every_way_that_is_installed(capsys, exported, tmp_path):
+    report = tmp_path / "report.json"
+    words = ("--compare", "--model_dir", exported, "--input_size", "32x64", "--trials", 2, "--warmup", 1)
+    out = succeeds(capsys, "benchmark", *words, "--json", report)
+    rows = json.loads(report.read_text())
+    # The folder has no ONNX graph, and no weights that PyTorch could take.
+    assert [(row["run by"], row["precision"]) for row in rows] == [("paddle", "fp32"), ("paddle", "bf16")]
+    assert rows[0]["trials"] == 2
+    assert rows[0]["max_difference"] == 0
+    assert out.count("| lamba ") == 2
+    if "failed" not in rows[1]:
+        assert 20 < rows[1]["psnr"] < 100
+    else:
+        assert "bf16" in rows[1]["failed"]
+
+
+def test_compare_shares_weights_with_pytorch(tmp_path):
+    """The arrays that a PyTorch network is filled from, and the inputs, come back as they were."""
+    arrays = {"body.0.weight": np.random.default_rng(0).random((2, 3)), "x": np.arange(3)}
+    side_by_side.save_arrays(tmp_path / "a.npz", arrays)
+    loaded = side_by_side.load_arrays(tmp_path / "a.npz")
+    assert list(loaded) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_speed_is_to_pytorchs_best_layout():
+    times = {"paddle": 50.0, "pytorch contiguous": 100.0, "pytorch channels_last": 75.0}
+    common = {"network": "n", "precision": "fp32", "quartiles_ms": [1, 2], "max_difference": 0, "psnr": 80}
+    rows = [{**common, "run by": name, "median_ms": time} for name, time in times.items()]
+    assert [side_by_side.cells(row, rows)[-1] for row in rows] == ["1.50x", "0.75x", "1.00x"]
+    broken = {"network": "n", "precision": "fp32", "run by": "onnx", "failed": "no graph"}
+    assert side_by_side.cells(broken, rows)[3] == "cannot"

@@ -9,8 +9,8 @@ import paddle
 import pytest
 
 from paddle_restore.engine.config import load_config
+from paddle_restore.engine.folder import empty_folder
 from paddle_restore.engine.logging import RunLog
-from paddle_restore.engine.run import empty_folder
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 

@@ -157,9 +157,9 @@ def test_onnx_alone_and_its_free_sides(tmp_path):
 
 
 def test_slopes_are_repaired_one_by_one(exported):
+    folder, _, _ = exported("mirnet")
     import onnx
 
-    folder, _, _ = exported("mirnet")
     nodes = [n for n in onnx.load(folder / "model.onnx").graph.node if n.op_type == "LeakyRelu"]
     slopes = [round(node.attribute[0].f, 4) for node in nodes]
     assert len(set(slopes)) > 5
@@ -255,4 +255,29 @@ def test_an_onnx_export_without_its_libraries_is_one_line(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)
     with pytest.raises(UserError, match=r"needs paddle2onnx, onnx and onnxruntime .*pip install"):
         export_module.export(tiny_model("lamba"), tmp_path / "a", "lamba", Preprocess(), format="all")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("id", ["sid_unet", "sid_unet_xtrans", "lamba"])
+def test_a_legacy_folder_runs(tmp_path, id):
+    model = tiny_model(id)
+    export(model, tmp_path / "a", id, Preprocess(), legacy=True)
+    assert read_package(tmp_path / "a").graph.program == "model.pdmodel"
+    arrays = inputs(model.spec, (2, 96, 64))
+    difference = np.abs(open_network(tmp_path / "a")(*arrays) - EagerNetwork(model)(*arrays)).max()
+    assert difference < 1e-4
+    # The next export takes the folder over: of two graphs, one would be stale.
+    export(model, tmp_path / "a", id, Preprocess())
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert len(names & {"model.json", "model.pdmodel"}) == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(paddle.pir_utils, "OldIrGuard"), reason="PaddlePaddle 2.6 exports every network"
+)
+def test_what_legacy_cannot_trace_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"cannot trace this network as model.pdmodel; export it with"):
+        export(tiny_model("invdn"), tmp_path / "a", "invdn", Preprocess(), legacy=True)
+    with pytest.raises(UserError, match=r"without --legacy"):
+        export(tiny_model("sid_unet"), tmp_path / "a", "sid_unet", Preprocess(), format="all", legacy=True)
     assert not list(tmp_path.iterdir())

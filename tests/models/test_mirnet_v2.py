@@ -19,13 +19,31 @@ def test_published_sizes(id, count):
 
 
 @pytest.mark.parametrize("id", ["mirnet_v2", "mirnet_v2_small"])
-def test_deployed_has_no_groups_of_16_and_the_same_output(id):
+def test_deployed_has_no_narrow_groups_and_the_same_output(id):
     model = aligned_model(id)
     plain = model.deployed()
-    assert all(layer.conv1.weight.shape[1] != 16 for layer in plain.sublayers() if hasattr(layer, "conv1"))
+    assert all(layer.conv1.weight.shape[1] > 16 for layer in plain.sublayers() if hasattr(layer, "context"))
     x = tensor("x", (2, 3, 16, 24))
     with paddle.no_grad():
         np.testing.assert_allclose(plain(x).numpy(), model(x).numpy(), atol=1e-5)
+
+
+def test_deployed_of_few_channels_pairs_groups_until_they_are_wide():
+    """12 channels a group become 24; 4, 6 and 9 become 16, 24 and 18 (twice, twice and once)."""
+    paddle.seed(0)
+    model = create_model("mirnet_v2_small", width=24, groups=[2])
+    plain = model.deployed()
+    widths = {layer.conv1.weight.shape[1] for layer in plain.sublayers() if hasattr(layer, "context")}
+    assert widths == {24, 18, 27}
+    four = create_model("mirnet_v2_small", width=16, groups=[4])
+    widths = {
+        layer.conv1.weight.shape[1] for layer in four.deployed().sublayers() if hasattr(layer, "context")
+    }
+    assert widths == {16, 24, 18}
+    x = tensor("x", (1, 3, 16, 24))
+    with paddle.no_grad():
+        for network in (model, four):
+            np.testing.assert_allclose(network.deployed()(x).numpy(), network(x).numpy(), atol=1e-5)
 
 
 def test_bilinear_up_is_interpolation_to_the_border():

@@ -49,7 +49,7 @@ class OnnxNetwork:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
         except Exception as error:  # its errors share no class
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())[:200]  # of a page
             raise UserError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from None
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class OpenVinoNetwork:
         package: Optional[Package] = None,
     ):
         if openvino is None:
-            raise UserError("backend openvino needs OpenVINO; pip install 'paddle_restore[openvino]'")
+            raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
         package = package or read_package(folder)
         require(package, folder, "onnx")
         core = openvino.Core()
@@ -53,7 +53,7 @@ class OpenVinoNetwork:
         try:
             self._model = core.compile_model(core.read_model(content, b""), where, config)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())[:200]  # of a page
             raise UserError(f"{path}: OpenVINO cannot load it ({reason}); export it again") from None
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:

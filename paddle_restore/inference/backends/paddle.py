@@ -36,6 +36,12 @@ class PaddleNetwork:
     ):
         package = package or read_package(folder)
         require(package, folder, "paddle")
+        if package.graph.program.endswith(".json") and paddle.__version__.startswith("2."):
+            # Paddle 2 would not refuse it but die with a segmentation fault.
+            raise UserError(
+                f"{folder}: was exported by Paddle {package.paddle}, Paddle {paddle.__version__} cannot "
+                "read it; run it by Paddle 3, or export the weights again with this one"
+            )
         files = [str(Path(folder) / name) for name in (package.graph.program, package.graph.parameters)]
         self.threads = threads or len(os.sched_getaffinity(0))
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"

@@ -1,0 +1,100 @@
+"""How far tiles of a network that pools over the whole picture are from the picture in one piece.
+
+    python benchmarks/global_tiles.py -c configs/mirnet_v2/demo.yml --weights FILE --pictures FILE...
+
+For each tile size: tiles cut hard, tiles blended (what the restorer does), and two ways of fixing the
+pooled statistics: those of the whole picture made small, and the mean of those of all tiles, from a
+pass before. Numbers are the largest and the mean difference from the picture in one piece, in 1/255,
+and the PSNR between the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from paddle_restore.cli.common import add_recipe, load_model
+from paddle_restore.data.image import read_image, to_float
+from paddle_restore.engine.config import load_config
+from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.forward import Forward
+from paddle_restore.inference.source import Source
+from paddle_restore.inference.tiling import Tiling
+
+
+@contextmanager
+def pooled(model, action):
+    """Call action(layer, pooled) on whatever was pooled to one pixel, and use what it returns."""
+
+    def hook(layer, inputs):
+        return action(layer, inputs[0]) if list(inputs[0].shape[2:]) == [1, 1] else None
+
+    convolutions = [layer for layer in model.sublayers() if isinstance(layer, paddle.nn.Conv2D)]
+    handles = [layer.register_forward_pre_hook(hook) for layer in convolutions]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def statistics(model, forward: Forward, source: Source) -> dict[int, paddle.Tensor]:
+    """Run and return the mean of every pooled vector, by layer."""
+    seen: dict[int, list] = {}
+    with pooled(model, lambda layer, x: seen.setdefault(id(layer), []).append(x.mean(0, keepdim=True))):
+        forward.run([source])
+    return {key: sum(values) / len(values) for key, values in seen.items()}
+
+
+def outputs_of(model, tiled: Forward, source: Source, side: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every way of putting tiles together and its picture."""
+    yield "hard cut", replace(tiled, spec=replace(tiled.spec, halo=0)).run([source])[0]
+    yield "blended", tiled.run([source])[0]
+    picture = to_float(source.values.transpose(1, 2, 0))
+    scale = side / max(picture.shape)
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    for name, frame in (("of the small whole", Source(small, "srgb")), ("mean of the tiles", source)):
+        fixed = statistics(model, tiled, frame)
+        with pooled(model, lambda layer, x, fixed=fixed: fixed[id(layer)].expand_as(x)):
+            yield f"blended, statistics {name}", tiled.run([source])[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_recipe(parser)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--tiles", type=int, nargs="+", default=[128, 256])
+    args = parser.parse_args()
+    model = load_model(load_config(args.config, tuple(args.override)), args.weights)
+    network = EagerNetwork(model)
+    forward = Forward(network, model.spec, tiling=Tiling("none"))
+    rows = []
+    for path in args.pictures:
+        source = Source(read_image(path).transpose(2, 0, 1), "srgb")
+        whole = forward.run([source])[0]
+        for side in args.tiles:
+            tiled = replace(forward, tiling=Tiling(side))
+            for name, output in outputs_of(network.model, tiled, source, side):
+                difference = np.abs(output - whole)
+                psnr = -10 * np.log10(float((difference**2).mean()) + 1e-20)
+                rows.append([path.name, side, name, 255 * difference.max(), 255 * difference.mean(), psnr])
+    headers = ["picture", "tile", "way", "largest /255", "mean /255", "PSNR to one piece"]
+    print(tabulate(rows, headers, tablefmt="github", floatfmt=("", "", "", ".2f", ".3f", ".1f")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""Bad files, bad numbers, dead workers and full disks: named, counted, survived."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+from contextlib import contextmanager
+
+import numpy as np
+import paddle
+import pytest
+
+from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
+from paddle_restore.engine import faults
+from paddle_restore.engine.checkpoint import find_checkpoint
+from paddle_restore.engine.config import load_config
+from paddle_restore.engine.logging import RunLog
+from paddle_restore.engine.objectives import Invertible
+from paddle_restore.engine.signals import Stopped
+from paddle_restore.engine.trainer import train
+from paddle_restore.errors import UserError
+from paddle_restore.weights import load_pdparams
+from tests.cli.test_chain import command
+from tests.conftest import ROOT
+from tests.engine.runs import arrays, assert_same_run, records
+from tests.engine.test_course import Samples
+from tests.engine.test_resume import StopAfter
+
+
+def state_of(folder, name="latest"):
+    return json.loads((folder / name / "state.json").read_text())
+
+
+# ---- samples
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_sample_is_replaced_and_named(workers):
+    order = Order(6, 2, 0)
+    whole = list(batches(Samples(6), order, 0, 9))
+    mended = list(batches(Samples(6, broken=[2, 4]), order, 0, 9, workers, most_unreadable=3))
+    again = list(batches(Samples(6, broken=[2, 4]), order, 5, 9, most_unreadable=3))
+    for one, two in zip(whole, mended):
+        hit = {"2", "4"} & set(one["name"])
+        assert {line[:18] for line in two.pop(UNREADABLE, [])} >= {f"sample {n} is broken" for n in hit}
+        for position, name in enumerate(one["name"]):
+            if name in hit:
+                assert two["name"][position] not in ("2", "4")
+            else:
+                np.testing.assert_array_equal(one["input"][position].numpy(), two["input"][position].numpy())
+    for one, two in zip(mended[5:], again):
+        assert one["name"] == two["name"]
+        np.testing.assert_array_equal(one["input"].numpy(), two["input"].numpy())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_left_to_read_is_an_error_and_no_hang(workers):
+    stream = batches(Samples(4, broken=range(4)), Order(4, 2, 0), 0, 2, workers, most_unreadable=9)
+    with pytest.raises(UserError, match=r"sample \d is broken \(nor can 3 others\)"):
+        next(stream)
+
+
+class Fails(Samples):
+    def __init__(self, action):
+        super().__init__(4)
+        self.action = action
+
+    def sample(self, index, rng):
+        return self.action()
+
+
+def decode():
+    return b"\xff".decode("utf-8")  # an exception that cannot be made from a text alone
+
+
+def test_a_bug_in_a_worker_comes_with_its_own_traceback():
+    with pytest.raises(WorkerError, match=r"(?s)in decode\n.*UnicodeDecodeError: 'utf-8' codec"):
+        list(batches(Fails(decode), Order(4, 2, 0), 0, 2, workers=1, most_unreadable=9))
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"data worker \d+ was killed by SIGKILL; if memory"),
+        (lambda: os._exit(3), r"a data worker ended unasked \(exit codes \d+: 3\)"),
+    ],
+)
+def test_a_dead_worker_is_one_line(action, line):
+    with pytest.raises(UserError, match=line):
+        list(batches(Fails(action), Order(4, 2, 0), 0, 2, workers=1))
+
+
+@pytest.fixture
+def damaged(picture_recipe, tmp_path):
+    """The recipe on a copy of the pictures, of which one cannot be read; evaluation is whole."""
+    root = tmp_path / "pictures"
+    shutil.copytree(picture_recipe.parent, root)
+    (root / "train/input/3.png").write_bytes(b"no picture")
+    (root / "train/groundtruth/1.png").write_bytes((root / "train/groundtruth/1.png").read_bytes()[:200])
+    return load_config(root / "recipe.yml", (f"data.root={root}", "eval.every=3")), root
+
+
+def test_a_run_goes_on_without_an_unreadable_file_and_resumes_the_same(damaged, tmp_path, capsys):
+    config, root = damaged
+    train(config, tmp_path / "straight")
+    text = capsys.readouterr().out
+    assert text.count("unreadable, another sample takes its place") == 2
+    assert f"(1 of 10): {root / 'train/'}" in text
+    seen = state_of(tmp_path / "straight")["unreadable"]
+    assert sorted(seen.values()) == [2, 2] or sum(seen.values()) >= 4
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "stopped", stop=StopAfter(2))
+    train(config, tmp_path / "stopped", find_checkpoint(tmp_path / "stopped"))
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_too_many_unreadable_files_stop_the_run(damaged, tmp_path):
+    config = config_with(damaged[0], max_unreadable=1).model_copy(update={"seed": 1})
+    with pytest.raises(UserError, match=r"2 training samples cannot be read, the last is .*mend or remove"):
+        train(config, tmp_path / "run")
+
+
+def test_an_unreadable_evaluation_file_is_an_error(damaged, tmp_path):
+    config, root = damaged
+    picture = root / "val/input/0.png"
+    picture.write_bytes(picture.read_bytes()[:60])
+    with pytest.raises(UserError, match=r"val/input/0\.png"):
+        train(config, tmp_path / "run")
+    # What was trained is kept, and a resumed run begins with the evaluation that failed.
+    assert state_of(tmp_path / "run")["iteration"] == 3
+    with pytest.raises(UserError, match=r"val/input/0\.png"):
+        train(config, tmp_path / "run", find_checkpoint(tmp_path / "run"))
+    assert [row["iteration"] for row in records(tmp_path / "run")] == [1, 2, 3]
+
+
+def config_with(config, **train_options):
+    return config.model_copy(update={"train": config.train.model_copy(update=train_options)})
+
+
+# ---- numbers
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """The objective gives NaN for the batches that hold a sample of these names."""
+    names = {"2"}
+    whole = Invertible.__call__
+
+    def call(self, model, batch):
+        losses = whole(self, model, batch)
+        if names & set(batch["name"]):
+            losses["loss"] = losses["loss"] * float("nan")
+        return losses
+
+    monkeypatch.setattr(Invertible, "__call__", call)
+    return names
+
+
+def test_a_non_finite_batch_is_skipped_counted_and_recorded(picture_recipe, poisoned, tmp_path):
+    config = load_config(picture_recipe, ("train.on_nonfinite=skip",))
+    train(config, tmp_path / "straight")
+    rows = [json.loads(line) for line in (tmp_path / "straight/nonfinite.jsonl").read_text().splitlines()]
+    assert state_of(tmp_path / "straight")["nonfinite"]["count"] == len(rows) >= 2
+    assert all("2" in row["samples"] and row["losses"]["loss"] == "nan" for row in rows)
+    left_out = {row["iteration"] for row in rows}
+    for row in records(tmp_path / "straight"):
+        assert ("loss" in row) == (row["phase"] == "train" and row["iteration"] not in left_out)
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "stopped", stop=StopAfter(3))
+    train(config, tmp_path / "stopped", find_checkpoint(tmp_path / "stopped"))
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    texts = [(tmp_path / run / "nonfinite.jsonl").read_text() for run in ("straight", "stopped")]
+    assert texts[0] == texts[1]
+
+
+def test_a_non_finite_batch_stops_the_run_and_is_recorded(picture_recipe, poisoned, tmp_path):
+    with pytest.raises(
+        UserError, match=r"non-finite loss at iteration \d/6 .*samples .*2.*lower optimizer.lr"
+    ):
+        train(load_config(picture_recipe), tmp_path)
+    assert "2" in json.loads((tmp_path / "nonfinite.jsonl").read_text())["samples"]
+
+
+def test_nothing_but_non_finite_batches_stops_the_run(picture_recipe, poisoned, tmp_path, monkeypatch):
+    poisoned.update("0134")
+    monkeypatch.setattr(faults, "MOST_IN_A_ROW", 4)
+    with pytest.raises(UserError, match=r"at iteration 4/6 .*4 in a row; training stopped"):
+        train(load_config(picture_recipe, ("train.on_nonfinite=skip",)), tmp_path)
+
+
+POISONED = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from paddle_restore.cli.main import main
+from paddle_restore.engine.objectives import Invertible
+whole = Invertible.__call__
+def call(self, model, batch):
+    losses = whole(self, model, batch)
+    return dict(losses, loss=losses["loss"] * float("nan")) if "2" in batch["name"] else losses
+Invertible.__call__ = call
+main("train")
+"""
+
+
+def test_two_processes_agree_on_what_they_leave_out(damaged, tmp_path):
+    """One reads the bad files or gets the NaN, and both replace, skip and count the same as one process."""
+    root = damaged[1]
+    (tmp_path / "poisoned.py").write_text(POISONED)
+    words = (tmp_path / "poisoned.py", "-c", root / "recipe.yml", "-o", f"data.root={root}")
+    words += ("train.on_nonfinite=skip",)
+    launch = ("-m", "paddle.distributed.launch", "--nproc_per_node", 2, "--log_dir", tmp_path / "log")
+    command(*words, "--output_dir", tmp_path / "one")
+    command(*launch, *words, "train.batch_size=1", "--output_dir", tmp_path / "two")
+    rows = [[json.loads(li) for li in (tmp_path / n / "nonfinite.jsonl").open()] for n in ("one", "two")]
+    assert [(r["iteration"], r["samples"]) for r in rows[0]] == [
+        (r["iteration"], r["samples"]) for r in rows[1]
+    ]
+    one, two = (state_of(tmp_path / name) for name in ("one", "two"))
+    assert one["nonfinite"] == two["nonfinite"]
+    assert one["unreadable"] == two["unreadable"]
+    one, two = (load_pdparams(tmp_path / name / "latest/model.pdparams") for name in ("one", "two"))
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+# ---- disks
+
+
+@contextmanager
+def full_disk(size=50_000):
+    """No file may grow beyond so many bytes: the system's own error in the middle of a write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_the_older_checkpoint_and_stops(picture_recipe, tmp_path):
+    train(load_config(picture_recipe, ("train.iterations=2",)), tmp_path)
+    before = arrays(tmp_path / "latest")
+    config = load_config(picture_recipe, ("train.iterations=6", "save.every=1", "save.on_error=stop"))
+    with full_disk(), pytest.raises(UserError, match=r"latest: checkpoint not written .*the last one stays"):
+        train(config, tmp_path, tmp_path / "latest")
+    assert state_of(tmp_path)["iteration"] == 2
+    for name, value in arrays(tmp_path / "latest").items():
+        np.testing.assert_array_equal(value, before[name])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_training_goes_on_until_the_disk_has_room_again(picture_recipe, tmp_path, monkeypatch, capsys):
+    config = load_config(picture_recipe, ("save.every=1",))
+    train(config, tmp_path / "straight")
+    save, calls = paddle.save, []
+
+    def scarce(state, path):
+        calls.append(path)
+        if 3 <= len(calls) <= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(state, path)
+
+    monkeypatch.setattr(paddle, "save", scarce)
+    train(config, tmp_path / "full")
+    text = capsys.readouterr().out
+    assert (
+        text.count("checkpoint not written (No space left on device); the last one stays; training goes on")
+        == 4
+    )
+    assert_same_run(tmp_path / "straight", tmp_path / "full")
+
+
+def test_the_last_checkpoint_must_be_written(picture_recipe, tmp_path):
+    with full_disk(), pytest.raises(UserError, match="checkpoint not written"):
+        train(load_config(picture_recipe), tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_one_warning(tmp_path, capsys):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    log = RunLog(tmp_path, 9)
+    for iteration in (1, 2):
+        log.text("more")
+        log.record("metrics.jsonl", iteration, loss=1.0)
+    log.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert capsys.readouterr().err.count("the log cannot be written") == 1
+
+
+def test_only_the_newest_kept_checkpoints_stay(picture_recipe, tmp_path):
+    train(load_config(picture_recipe, ("save.keep_every=1", "save.keep_last=2")), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*iter_*")) == ["iter_5", "iter_6"]
