@@ -96,8 +96,44 @@ def build(config: Config, resume: Optional[Path] = None) -> Job:
         state.setdefault("evaluated", state["iteration"])
         notes.append(f"resumed from {resume} after iteration {state['iteration']} of {plan.iterations}")
         notes += [f"the recipe has changed: {line}" for line in changed]
+        notes += _batch_change(state, plan, resume)
+    _check_same_start(state["iteration"], world)
+    state["processes"] = world
     distributed.broadcast_parameters(step.model, world)
     return Job(config, step, plan, datasets, eval_set, state, notes)
+
+
+def _batch_change(state: dict[str, Any], plan: Plan, checkpoint: Path) -> list[str]:
+    """What another number of processes changes: a line, if anything. `state` is the checkpoint's.
+
+    Raises UserError where iterations have become so few that the run would be past its end.
+    """
+    done, before = state["iteration"], state.get("joint_batch")
+    each = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order.batch_size
+    now, processes = each * plan.world, state.get("processes")
+    if before is None or (before, processes) == (now, plan.world):
+        return []
+    line = f"processes: {processes} -> {plan.world}, {each} samples each, joint batch: {before} -> {now}"
+    if before == now:
+        return [f"{line}: nothing else changes"]
+    if done > plan.iterations:
+        raise UserError(
+            f"{checkpoint}: {line}: after iteration {done} of now {plan.iterations} the run would be past "
+            "its end; set train.batch_size so that the joint batch stays"
+        )
+    epoch = plan.epoch_at(max(done, 1) - 1) + 1
+    return [
+        f"{line}: iteration {done} was in epoch {state['epoch']}, is now in epoch {epoch} of {plan.epochs}"
+    ]
+
+
+def _check_same_start(iteration: int, world: int) -> None:
+    starts = distributed.gather([iteration], world)
+    if len(set(starts)) > 1:
+        raise UserError(
+            f"the processes found checkpoints of different iterations ({', '.join(map(str, starts))}); "
+            "the run folder must lie on a disk that all machines share"
+        )
 
 
 def _check_crops(config: Config, spec: Any) -> None:

@@ -13,7 +13,7 @@ from paddle_restore.weights import tensors_of
 def init() -> tuple[int, int]:
     """Join the job that `python -m paddle.distributed.launch` started; return rank and world size."""
     world = dist.get_world_size()
-    if world > 1:
+    if world > 1 and not dist.is_initialized():
         dist.init_parallel_env()
     return dist.get_rank(), world
 
@@ -50,6 +50,15 @@ def broadcast_parameters(model: Any, world: int) -> None:
     if world > 1:
         for tensor in tensors_of(model).values():
             dist.broadcast(tensor, src=0)
+
+
+def joint_batch(part: Any, world: int) -> Any:
+    """Return the (N, ...) tensors of all processes, of one shape, in order of rank as (world * N, ...)."""
+    if world == 1:
+        return part
+    parts: list = []
+    dist.all_gather(parts, part)
+    return paddle.concat(parts)
 
 
 def gather(items: list, world: int) -> list:

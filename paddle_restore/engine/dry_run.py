@@ -44,7 +44,7 @@ def _train_steps(job: Job) -> Iterator[str]:
         unreadable = batch.pop(UNREADABLE, [])
         shapes = ", ".join(f"{k} {list(v.shape)}" for k, v in batch.items() if paddle.is_tensor(v))
         epoch = plan.epoch_at(stage.first) + 1
-        batch = mixup(batch, config.train.mixup, epoch, (config.seed, stage.first, plan.rank))
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, stage.first), plan.rank, plan.world)
         start = time.perf_counter()
         values = job.step(batch, schedule(stage.first), 1)
         seconds = time.perf_counter() - start

@@ -12,6 +12,7 @@ import numpy as np
 import paddle
 from pydantic import Field
 
+from paddle_restore.engine import distributed
 from paddle_restore.options import Options
 
 PICTURES = ("input", "target", "lq")
@@ -23,25 +24,32 @@ class MixupOptions(Options):
 
 
 def mixup(
-    batch: dict[str, Any], options: Optional[MixupOptions], epoch: int, position: tuple[int, int, int]
+    batch: dict[str, Any],
+    options: Optional[MixupOptions],
+    epoch: int,
+    position: tuple[int, int],
+    rank: int = 0,
+    world: int = 1,
 ) -> dict[str, Any]:
     """Return the batch with input, target and lq blended; the rest is as it was, noise too.
 
     `epoch` counts from 1; before `options.from_epoch`, or without options, nothing is blended.
-    What is blended follows from `position` (seed, iteration, rank) alone, so a resumed run blends
-    as the straight one. Each process blends among its own samples, as the reproduction does: two
-    processes with half the batch each therefore see other blends than one with the joint batch.
+    What is blended follows from `position` (seed, iteration) alone, so a resumed run blends as the
+    straight one. A sample's partner is any one of the joint batch: `world` processes with a part each
+    blend as one process with all of it. (The reproduction blends within each process.)
     """
     if options is None or epoch < options.from_epoch:
         return batch
-    # The fourth number keeps these apart from the samples' generators, (seed, epoch, index).
-    rng = np.random.default_rng([*position, 1])
+    # The last numbers keep these apart from the samples' generators, (seed, epoch, index).
+    rng = np.random.default_rng([*position, 0, 1])
     count = len(batch["name"])
-    partners = paddle.to_tensor(rng.permutation(count))
-    own = rng.beta(options.beta, options.beta, (count, 1, 1, 1))
-    weights = paddle.to_tensor(own.astype(np.float32))
+    own = slice(rank * count, (rank + 1) * count)
+    partners = paddle.to_tensor(rng.permutation(count * world)[own])
+    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))[own]
+    weights = paddle.to_tensor(drawn.astype(np.float32))
 
     def blend(pictures: Any) -> Any:
-        return weights * pictures + (1 - weights) * pictures.index_select(partners)
+        joint = distributed.joint_batch(pictures, world)
+        return weights * pictures + (1 - weights) * joint.index_select(partners)
 
     return {key: blend(value) if key in PICTURES else value for key, value in batch.items()}

@@ -25,6 +25,8 @@ class Run:
     `state` is what every checkpoint's state.json holds:
 
     iteration, epoch   iterations done, and the epoch of the last of them
+    joint_batch        samples of the last iteration, of all processes
+    processes          how many there were
     evaluated          the last iteration with a finished evaluation
     best               score, metric and iteration of best_model/, or None
     meter              sums since the last log line

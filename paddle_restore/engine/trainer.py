@@ -10,6 +10,7 @@ from typing import Any, Optional
 import paddle
 
 from paddle_restore.data.batches import UNREADABLE, batches, seed_all
+from paddle_restore.engine import distributed
 from paddle_restore.engine.build import Job, build
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.faults import Faults
@@ -17,6 +18,7 @@ from paddle_restore.engine.folder import empty_folder, write_recipe
 from paddle_restore.engine.logging import Meter, RunLog
 from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.optim import build_schedule
+from paddle_restore.engine.peers import watched
 from paddle_restore.engine.run import Run
 from paddle_restore.engine.signals import StopRequest
 from paddle_restore.engine.step import GRADIENT, is_finite
@@ -33,9 +35,16 @@ def train(
 
     `folder` is the run folder, from which `overwrite` first removes a former run, and `resume` the
     checkpoint to go on from. Of the processes of a `paddle.distributed.launch` job, rank 0 alone
-    writes. Where `stop` asks one of them to, all end with Stopped after the running iteration, saved.
+    writes. Where `stop` asks one of them to, all end with Stopped after the running iteration, saved;
+    where one fails, all end, with its error (see peers.py).
     """
-    stop = stop or StopRequest()
+    with watched(*distributed.init()):
+        return _train(config, folder, resume, overwrite, stop or StopRequest())
+
+
+def _train(
+    config: Config, folder: Path, resume: Optional[Path], overwrite: bool, stop: StopRequest
+) -> dict[str, float]:
     job = build(config, resume)
     config, step, plan, state = job.config, job.step, job.plan, job.state
     schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
@@ -65,10 +74,11 @@ def train(
         # Whatever a network draws while training depends on the position alone.
         paddle.seed(seed_all([config.seed, iteration, plan.rank]))
         unreadable = batch.pop(UNREADABLE, [])
-        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration, plan.rank))
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration), plan.rank, plan.world)
         values = step(batch, lr, done, unreadable=len(unreadable), stop=stop.requested)
         stopping, faulty = values.pop("stop") > 0, values.pop("unreadable") > 0
-        state.update(iteration=done, epoch=epoch)
+        joint_batch = len(batch["name"]) * plan.world
+        state.update(iteration=done, epoch=epoch, joint_batch=joint_batch)
 
         if faulty:
             faults.unreadable(unreadable)
@@ -78,7 +88,7 @@ def train(
             meter.add_losses(values)
         else:
             faults.nonfinite(done, values, batch["name"], run.last_checkpoint())
-        meter.add(len(batch["name"]) * plan.world, reader_seconds, time.perf_counter() - tick)
+        meter.add(joint_batch, reader_seconds, time.perf_counter() - tick)
         log.advance()
         if done % config.train.log_every == 0 or done == plan.iterations:
             position = f"{epoch}/{plan.epochs}", f"{done}/{plan.iterations}"

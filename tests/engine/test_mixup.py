@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
+from paddle_restore.engine import distributed
 from paddle_restore.engine.mixup import MixupOptions, mixup
 
 
@@ -23,14 +24,14 @@ def batch(count):
 
 
 def blended(count, iteration, **options):
-    made = mixup(batch(count), MixupOptions(**options), 1, (0, iteration, 0))
+    made = mixup(batch(count), MixupOptions(**options), 1, (0, iteration))
     np.testing.assert_allclose(made["target"].numpy(), made["input"].numpy() * 10, rtol=1e-5)
     assert np.ptp(made["input"].numpy(), axis=(1, 2, 3)).max() == 0
     return made["input"].numpy()[:, 0, 0, 0]
 
 
 def test_inputs_and_targets_blend_alike_and_the_rest_stays():
-    made = mixup(batch(4), MixupOptions(), 1, (0, 7, 0))
+    made = mixup(batch(4), MixupOptions(), 1, (0, 7))
     assert made["name"] == ["0", "1", "2", "3"]
     np.testing.assert_array_equal(made["ratio"].numpy(), np.arange(4))
     np.testing.assert_array_equal(made["noise"].numpy(), batch(4)["noise"].numpy())
@@ -43,8 +44,18 @@ def test_inputs_and_targets_blend_alike_and_the_rest_stays():
 def test_the_position_decides():
     np.testing.assert_array_equal(blended(6, 3), blended(6, 3))
     assert not np.array_equal(blended(6, 3), blended(6, 4))
-    first, other = (mixup(batch(6), MixupOptions(), 1, (0, 3, rank))["input"].numpy() for rank in (0, 1))
-    assert not np.array_equal(first, other)
+
+
+def test_processes_blend_as_one_with_the_joint_batch(monkeypatch):
+    whole = batch(6)
+    monkeypatch.setattr(distributed, "joint_batch", lambda part, world: pictures)
+    for rank in (0, 1, 2):
+        part = {key: value[2 * rank : 2 * rank + 2] for key, value in whole.items()}
+        for key in ("input", "target"):
+            pictures = whole[key]
+            made = mixup(part, MixupOptions(), 1, (0, 3), rank, 3)[key].numpy()
+            wanted = mixup(whole, MixupOptions(), 1, (0, 3))[key].numpy()
+            np.testing.assert_array_equal(made, wanted[2 * rank : 2 * rank + 2])
 
 
 @pytest.mark.parametrize("beta", [1.2, 5.0])
@@ -59,4 +70,4 @@ def test_weights_are_drawn_from_beta(beta):
 @pytest.mark.parametrize(("options", "epoch"), [(None, 9), (MixupOptions(from_epoch=6), 5)])
 def test_nothing_is_blended_before_its_epoch(options, epoch):
     whole = batch(3)
-    assert mixup(whole, options, epoch, (0, 0, 0)) is whole
+    assert mixup(whole, options, epoch, (0, 0)) is whole
