@@ -95,7 +95,7 @@ begin() {
   log_path="./test_tipc/output/$model_name/$MODE"
   # Runs of another file than the main one must not write over its logs.
   case "$(basename "$1" .txt)" in
-    train_infer_python | *paddle2onnx*) ;;
+    train_infer_python | *paddle2onnx* | *serving*) ;;
     *) log_path="$log_path/$(basename "$1" .txt)" ;;
   esac
   status_log="$log_path/results_python.log"

@@ -3,10 +3,10 @@
 # is trained, weights/model.pdparams.
 #   bash test_tipc/prepare.sh test_tipc/configs/MODEL/train_infer_python.txt MODE
 # MODE: lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer, whole_infer,
-#       paddle2onnx_infer, benchmark_train
+#       paddle2onnx_infer, serving_infer, benchmark_train
 # Nothing is downloaded: the data are made by tools/prepare_demo.py, once for all models (test_tipc/data/lite).
 #   TIPC_DATA=DIR      use this SID or SIDD data set instead
-#   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer: the published network with these weights, in place of
+#   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer, serving_infer: the published network with these weights, in place of
 #                      a very small one with weights from a few iterations
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ esac
 base="../../configs/$model_name/lite.yml" count=2
 if [ -n "${TIPC_WEIGHTS:-}" ]; then base="../../../$published"; fi
 case "$MODE" in
-  lite_train_lite_infer | paddle2onnx_infer) ;;
+  lite_train_lite_infer | paddle2onnx_infer | serving_infer) ;;
   lite_train_whole_infer | whole_infer) count=1000000 ;;
   whole_train_whole_infer)
     [ -n "${TIPC_DATA:-}" ] || die "$MODE trains the published recipe, $published: set TIPC_DATA=DIR to its data"
@@ -96,7 +96,7 @@ else
 fi
 
 # ---- weights
-case "$MODE" in whole_infer | paddle2onnx_infer)
+case "$MODE" in whole_infer | paddle2onnx_infer | serving_infer)
   weights="$folder/weights/model.pdparams"
   mkdir -p "$folder/weights"
   if [ -n "${TIPC_WEIGHTS:-}" ]; then

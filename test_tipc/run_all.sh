@@ -33,6 +33,14 @@ for model in "${models[@]}"; do
 done
 # Two processes: the trainer's matter more than the network's, so one network does.
 chain "${models[0]}" train_dist_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
+# Served and asked by HTTP, and compared with the restorer: again one.
+if "$python" -c 'import fastapi, uvicorn' 2> /dev/null; then
+  serving="test_tipc/configs/${models[0]}/model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
+  bash test_tipc/prepare.sh "$serving" serving_infer &&
+    bash test_tipc/test_serving_infer_python.sh "$serving" || failures+=("${models[0]} serving_infer")
+else
+  echo "serving was skipped: fastapi or uvicorn is not installed"
+fi
 
 if [ "$libraries" -eq 0 ]; then echo "ONNX was skipped: onnx, onnxruntime or paddle2onnx is not installed"; fi
 echo "== $((SECONDS / 60)) min $((SECONDS % 60)) s, ${#failures[@]} of the chains failed"

@@ -16,6 +16,13 @@ STAND_IN = """#!/bin/sh
 echo "$@" >> "$CALLS"
 seq 1 2000
 case "$*" in *"/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
+case "$*" in *"paddle_restore serve"*)
+  [ "$BROKEN" = serve ] && exit 0 # at once, and without complaint
+  trap '[ "$BROKEN" = end ] && exit 3; exit 0' TERM
+  echo "serving it at http://127.0.0.1:1"
+  sleep 20 > /dev/null 2>&1 &
+  wait ;;
+esac
 """
 
 

@@ -18,6 +18,7 @@ MAIN = "train_infer_python.txt"
 DIST = "train_dist_infer_python.txt"
 FLEET = "train_linux_gpu_fleet_normal_infer_python_linux_gpu_cpu.txt"
 ONNX = "model_linux_gpu_normal_normal_paddle2onnx_python_linux_cpu.txt"
+SERVING = "model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
 MODES = ("lite_train_lite_infer", "lite_train_whole_infer", "whole_train_whole_infer")
 TRAINING = [(model, name) for model in MODELS for name in (MAIN, DIST, FLEET)]
 
@@ -55,10 +56,15 @@ def parse(command: str, options: list[str]) -> argparse.Namespace:
 def test_every_network_has_its_files():
     assert set(MODELS) == set(list_models())
     for model in MODELS:
-        assert {path.name for path in (CONFIGS / model).iterdir()} == {MAIN, DIST, FLEET, ONNX, "lite.yml"}
+        assert {path.name for path in (CONFIGS / model).iterdir()} == {
+            *(MAIN, DIST, FLEET, ONNX, SERVING),
+            "lite.yml",
+        }
 
 
-@pytest.mark.parametrize(("model", "name"), [*TRAINING, *((model, ONNX) for model in MODELS)])
+@pytest.mark.parametrize(
+    ("model", "name"), [*TRAINING, *((model, name) for model in MODELS for name in (ONNX, SERVING))]
+)
 def test_lines_survive_the_shell(model, name):
     read = Lines(CONFIGS / model / name)
     assert read.raw == read.lines
@@ -140,6 +146,28 @@ def test_the_13_lines_of_paddle2onnx(model):
     infer = parse(read.value(11), words)
     assert infer.model_dir == export.save_inference_dir
     assert infer.backend == "onnx"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_12_lines_of_serving(model):
+    read = Lines(CONFIGS / model / SERVING)
+    assert len(read.lines) == 12
+    assert (read.key(4), read.key(7), read.key(10)) == ("export", "web_service", "pipeline")
+    export = parse(read.value(4), read.options(*((read.key(n), read.value(n)) for n in (5, 6))))
+    module, name, command, *words = read.value(7).split()
+    assert (module, name, command) == ("-m", "paddle_restore", "serve")
+    for device in read.value(8).split("|"):
+        options = [
+            "--model_dir",
+            str(export.save_inference_dir),
+            read.key(8),
+            device,
+            read.key(9),
+            read.value(9),
+        ]
+        serve = parse("tools/serve.py", [*words, *options])
+        assert (serve.device, serve.port, serve.host) == (device, 0, "127.0.0.1")
+    assert (CONFIGS.parent.parent / read.value(10)).is_file()
 
 
 @pytest.mark.parametrize("model", MODELS)

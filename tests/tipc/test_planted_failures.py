@@ -8,6 +8,7 @@ MODEL = "mirnet_v2"
 TRAIN = f"test_tipc/configs/{MODEL}/train_infer_python.txt"
 FLEET = f"test_tipc/configs/{MODEL}/train_linux_gpu_fleet_normal_infer_python_linux_gpu_cpu.txt"
 ONNX = f"test_tipc/configs/{MODEL}/model_linux_gpu_normal_normal_paddle2onnx_python_linux_cpu.txt"
+SERVING = f"test_tipc/configs/{MODEL}/model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
 LITE = "lite_train_lite_infer"
 RUN, RUN_ONNX = "test_train_inference_python.sh", "test_paddle2onnx.sh"
 
@@ -53,6 +54,25 @@ def test_a_planted_failure_fails_the_other_modes_too(tipc, script, file, mode, b
     assert tipc(script, file, mode).returncode == 0
     assert tipc(script, file, mode, broken=broken).returncode == 1
     assert f"tools/{broken}" in next(line for line in status_lines(tipc, mode) if "Run failed" in line)
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        ("nothing", None),
+        ("export_model.py", "tools/export_model.py"),
+        ("serving_client.py", "test_tipc/serving_client.py"),
+        ("serve", "-m paddle_restore serve"),
+        ("end", "-m paddle_restore serve"),
+    ],
+)
+def test_serving_fails_with_the_export_the_server_its_end_and_the_client(tipc, broken, named):
+    done = tipc("test_serving_infer_python.sh", SERVING, broken=broken)
+    failed = [line for line in status_lines(tipc, "serving_infer") if line.startswith("Run failed")]
+    assert done.returncode == (1 if named else 0), done.stdout + done.stderr
+    assert [named in line for line in failed] == ([True] if named else [])
+    if not named:
+        assert f"{MODEL} serving_infer: 3 passed, 0 failed, 1 skipped" in done.stdout
 
 
 def test_gpu_lines_run_where_there_are_gpus(tipc):
