@@ -118,7 +118,16 @@ class Forward:
         inputs = [np.stack([w.turned.window(*w.place) for w in batch])]
         if self.spec.latent:
             inputs.append(np.stack([noise_window(self.spec.latent, w.seed, *w.place) for w in batch]))
-        outputs = self.network(*inputs)
+        try:
+            outputs = self.network(*inputs)
+        except (MemoryError, UserError):
+            raise
+        except Exception as error:  # every library has classes of its own
+            reason = " ".join(str(error).split())[:200]  # of a page
+            raise UserError(
+                f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "
+                "belong together"
+            ) from error
         shape = (len(batch), 3, *(side * self.spec.scale for side in batch[0].shape))
         if outputs.shape != shape or not np.isfinite(outputs).all():
             raise UserError(

@@ -64,6 +64,12 @@ class PaddleNetwork:
             raise UserError(
                 f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
             ) from None
+        known = self._predictor.get_input_names()
+        if sorted(known) != sorted(package.graph.inputs):
+            raise UserError(
+                f"{folder}: the graph takes {', '.join(known)}, and inference.yml says "
+                f"{', '.join(package.graph.inputs) or 'nothing'}; export the model again"
+            )
         self._inputs = [self._predictor.get_input_handle(name) for name in package.graph.inputs]
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
