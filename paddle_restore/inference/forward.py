@@ -39,6 +39,10 @@ class Averaging:
     samples: int = 1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.seed < 0:  # the mean of none would be a black picture
+            raise UserError(f"samples must be 1 or more, and seed 0 or more, not {self.samples}, {self.seed}")
+
     def __str__(self) -> str:
         """What reports say: published numbers are with or without."""
         parts = ["x8 self-ensemble" if self.self_ensemble else "no self-ensemble"]

@@ -16,7 +16,7 @@ from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference.export import export
-from paddle_restore.inference.forward import Forward
+from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.package import Preprocess
 
 
@@ -140,11 +140,29 @@ def test_arrays(pictures, raws, tmp_path):
         (np.full((20, 24, 3), 255.0), r"lies in \[0, 1\].* \[255, 255\]"),
         (np.zeros((20, 24, 3), np.int64), "uint8, uint16 or float"),
         (np.zeros((2, 3, 3)), "too small"),
+        (np.zeros((0, 5, 3)), r"this array \(0, 5, 3\)"),
     ],
 )
 def test_arrays_that_are_no_pictures(pictures, array, message):
     with pytest.raises(UserError, match=message):
         Restorer(pictures)(array)
+
+
+def test_arguments_that_would_give_no_picture(pictures, raws, tmp_path):
+    for wrong in ({"batch_size": 0}, {"device": "tpu"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            Restorer(pictures, **wrong)
+    with pytest.raises(UserError, match="samples must be 1 or more"):
+        Averaging(samples=0)
+    raw = RawImage(np.full((64, 64), 600, np.uint16), "RGGB", (60,) * 4, 1023)
+    for ratio in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="ratio must be a number above 0"):
+            Restorer(raws)(raw, ratio)
+    picture = np.zeros((20, 24, 3))
+    with pytest.raises(UserError, match="depth must be 8 or 16"):
+        Restorer(pictures).save(picture, tmp_path / "a.png", depth=12)
+    with pytest.raises(UserError, match=r"a.gif: choose a name"):
+        Restorer(pictures).save(picture, tmp_path / "a.gif")
 
 
 def test_kinds_are_not_mixed_up(pictures, raws, folder, tmp_path, capsys):
