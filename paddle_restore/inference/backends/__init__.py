@@ -57,7 +57,7 @@ def check_device(device: str) -> None:
 
 
 def check_paddle_gpu() -> None:
-    """Raise UserError where Paddle has no GPU: Paddle Inference without CUDA dies of being told to use one."""
+    """Raise UserError where Paddle has no GPU: Paddle Inference would die with a segmentation fault."""
     import paddle
 
     if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
