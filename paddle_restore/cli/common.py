@@ -121,6 +121,24 @@ def averaging_of(args: argparse.Namespace) -> Any:
     return Averaging(args.self_ensemble == "x8", args.samples, args.seed)
 
 
+def add_restorer(parser: argparse.ArgumentParser) -> None:
+    """Add every option that says how a model is run."""
+    add_backend(parser)
+    add_device(parser)
+    add_averaging(parser)
+    add_tiling(parser)
+
+
+def restorer_of(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Any:
+    """Open the model that these options run."""
+    averaging = averaging_of(args)
+    args.device = use_device(args.device)
+    from paddle_restore.inference.restorer import Restorer
+
+    options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
+    return Restorer(model, weights, *options)
+
+
 def add_tiling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
