@@ -23,12 +23,14 @@ setup(
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
         "opencv-python-headless>=4.8,<6",  # not opencv-python, which links the system's libGL
+        "Pillow>=10.1,<14",
         "psutil>=5.9,<8",
         "pydantic>=2.5,<3",
         "PyYAML>=6,<7",
         "rawpy>=0.19,<1",
         "safetensors>=0.4,<1",
         "tabulate>=0.9,<1",
+        "tifffile>=2024.8",  # named by date, without major versions
         "tqdm>=4.60,<5",
         "visualdl>=2.5,<3",
     ],
@@ -50,12 +52,10 @@ setup(
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
         "dev": [
-            "Pillow>=10,<14",  # it and tifffile are the tests' second opinion of picture files
             "pytest>=7.4,<10",
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",
             "scipy>=1.9,<2",
-            "tifffile>=2023.7",  # named by date, without major versions
         ],
     },
 )

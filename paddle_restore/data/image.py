@@ -6,33 +6,30 @@ along (`Form.metadata`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import cv2
 import numpy as np
 
+from paddle_restore.data.decode import NotSupported, Picture, Tiff, open_picture
+from paddle_restore.data.encode import CannotHold, encode
 from paddle_restore.data.files import atomic_path
-from paddle_restore.data.headers import Header, NotSupported, read_header
-from paddle_restore.data.metadata import NO_METADATA, Metadata, embed
+from paddle_restore.data.metadata import NO_METADATA, Metadata
 from paddle_restore.data.pixels import crop_or_pad as crop_or_pad
-from paddle_restore.data.pixels import strips, to_float, to_integer, upright
-from paddle_restore.data.tiff import encode_tiff
-from paddle_restore.data.whole import is_whole
+from paddle_restore.data.pixels import to_float, to_integer, upright
 from paddle_restore.errors import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 MAX_PIXELS = 500_000_000
-JPEG_QUALITY = 95
 _EIGHT_BITS = {".jpg", ".jpeg", ".webp", ".bmp"}
 _OPAQUE = {".jpg", ".jpeg", ".bmp"}
 
 # EXIF's orientation (its table 6) -> the bits of `upright`.
-_TURNS = (0, 0, 1, 3, 2, 4, 6, 7, 5)
-
-# A broken file is one line of ours, not several of OpenCV's. The setter's name is 5's, or 4's.
-(cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
+_TURNS = {2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 
 @dataclass(frozen=True)
@@ -84,90 +81,52 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
     Grey with alpha comes back as four channels. Raises UserError like `read_image`.
     """
     path = Path(path)
-    header = _header(path)
-    if header.height * header.width > max_pixels:
-        size = f"{header.width}x{header.height}"
-        raise UserError(
-            f"{path}: has {size} = {header.height * header.width / 1e6:.1f} million pixels, and the limit is "
-            f"{max_pixels / 1e6:g} million; raise it if the file is yours, or make the picture smaller"
-        )
-    stored = _decode(path, header)
+    with _opened(path) as opened:
+        height, width = opened.size
+        if height * width > max_pixels:
+            raise UserError(
+                f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the limit is "
+                f"{max_pixels / 1e6:g} million; raise it if the file is yours, or make the picture smaller"
+            )
+        stored = opened.decode()
+        if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
+            raise ValueError("the file is broken")
+        turn, metadata = _TURNS.get(opened.orientation, 0), opened.metadata
+    del opened  # Pillow's copy of the pixels
     depth = 8 * stored.dtype.itemsize
-    turn = _TURNS[header.orientation]
-    metadata = Metadata.of(header)
-    alpha = None
+    alpha, colours = None, stored
     if stored.ndim == 2:
         colours = cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
     elif stored.shape[2] == 4:
-        # The fourth byte of a bitmap's pixel is mostly unused, and then 0.
-        if header.format != "BMP":
-            alpha = np.ascontiguousarray(upright(stored[..., 3], turn))
-        colours = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
-    else:
-        colours = stored
-        for rows in strips(colours):
-            rows[:] = cv2.cvtColor(rows, cv2.COLOR_BGR2RGB)
+        alpha = np.ascontiguousarray(upright(stored[..., 3], turn))
+        colours = cv2.cvtColor(stored, cv2.COLOR_RGBA2RGB)
     form = Form(depth, stored.ndim == 2, alpha, metadata)
     return np.ascontiguousarray(upright(colours, turn)), form
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """Return (height, width) of the upright picture from its header. Raises UserError like `read_image`."""
-    return _header(Path(path)).upright_size
+    with _opened(Path(path)) as opened:
+        return opened.size[::-1] if _TURNS.get(opened.orientation, 0) & 4 else opened.size
 
 
-def _header(path: Path) -> Header:
+@contextmanager
+def _opened(path: Path) -> Iterator[Union[Picture, Tiff]]:
+    """Open a picture; whatever the libraries raise of a broken one in the block becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if not is_picture(path):
         raise UserError(f"{path}: is not a PNG, JPEG, TIFF or WebP picture")
     try:
         with path.open("rb") as file:
-            return read_header(file)
+            yield open_picture(file)
+    except (UserError, MemoryError):
+        raise
     except NotSupported as error:
         raise UserError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read as a picture; {error}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def _decode(path: Path, header: Header) -> np.ndarray:
-    """Return the picture as it is stored, in OpenCV's order of channels, uint8 or uint16."""
-    broken = UserError(
-        f"{path}: cannot be read as an 8- or 16-bit {header.format} picture; the file is broken or cut short"
-    )
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not is_whole(memoryview(data), header):
-        raise broken
-    for place, value in header.amend:
-        data[place : place + len(value)] = np.frombuffer(value, np.uint8)
-    try:
-        # "Unchanged" turns nothing. Not IMREAD_COLOR_RGB: OpenCV 5.0 fills 16-bit TIFF with garbage by it.
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is not None and image.dtype == np.float32 and header.floating:
-        return _from_float(path, image)
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise broken
-    if image.shape[:2] != (header.height, header.width):
-        raise broken
-    return image
-
-
-def _from_float(path: Path, image: np.ndarray) -> np.ndarray:
-    lowest, highest = float(image.min()), float(image.max())
-    if not np.isfinite(lowest + highest):
-        raise UserError(f"{path}: has NaN or infinite pixels; repair them first")
-    if lowest < 0 or highest > 1:
-        raise UserError(
-            f"{path}: has numbers from {lowest:g} to {highest:g}; scale a floating-point picture to [0, 1]"
-        )
-    return to_integer(image, 16)
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or "the file is broken or cut short"
+        raise UserError(f"{path}: cannot be read as a picture; {reason}") from None
 
 
 def write_image(
@@ -190,34 +149,14 @@ def write_image(
         raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
     suffix = path.suffix.lower()
     image = _storable(image, suffix, depth)
-    try:
-        parts = _encode(image, suffix, metadata or NO_METADATA, quality)
-    except (ValueError, cv2.error):
-        raise UserError(
-            f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as {suffix[1:].upper()}; "
-            "choose .png or .tif"
-        ) from None
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for part in parts:
-            file.write(part)
-
-
-def _encode(image: np.ndarray, suffix: str, metadata: Metadata, quality: Optional[int]) -> list:
-    """Return the parts of a file. Raises ValueError or cv2.error for what the format cannot hold."""
-    size = (*image.shape, 1)[:3]
-    if suffix in (".tif", ".tiff"):
-        return encode_tiff(image, metadata.of_tiff(*size))
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if size[2] == 4 else cv2.COLOR_RGB2BGR)
-    options = []  # PNG's are OpenCV's quickest already (docs/pictures.md)
-    if suffix in (".jpg", ".jpeg"):
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality or JPEG_QUALITY]
-    elif suffix == ".webp" and quality:
-        options = [cv2.IMWRITE_WEBP_QUALITY, quality]
-    good, encoded = cv2.imencode(suffix, image, options)
-    if not good:
-        raise ValueError("the encoder refused")
-    return embed(memoryview(encoded).cast("B"), suffix, size, metadata)
+    with atomic_path(path) as temporary, temporary.open("w+b") as file:
+        try:
+            encode(file, image, suffix, metadata or NO_METADATA, quality)
+        except CannotHold:
+            raise UserError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
+                f"{suffix[1:].upper()}; choose .png or .tif"
+            ) from None
 
 
 def _storable(image: np.ndarray, suffix: str, depth: int) -> np.ndarray:

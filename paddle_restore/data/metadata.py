@@ -3,42 +3,108 @@
 What belongs to the old file alone stays behind: its orientation (the pixels are turned), thumbnail,
 maker's note (its offsets are into the old file), XMP and IPTC (editing state, parts that follow the
 JPEG), and whatever describes the old pixels' storage.
+
+Pillow reads and writes the directories of tags. Not its `Image.Exif`, which guesses the types of
+values anew and makes question marks of all but ASCII ("© Jörg"): `ImageFileDirectory_v2` keeps both.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-import zlib
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import BinaryIO, Optional
 
-from paddle_restore.data.headers import Header, read_header, riff_chunks
-from paddle_restore.data.tags import (
-    EXIF,
-    GPS,
-    ICC,
-    INTEROPERABILITY,
-    ORIENTATION,
-    Reader,
-    Tag,
-    Tags,
-    View,
-    number,
-    pack_block,
-    read_block,
-    short,
-)
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Rating, RatingPercent,
 # Copyright and what Windows writes (XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject).
 _ABOUT = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
-_COLOUR_SPACE, _WIDTH, _HEIGHT, _MAKERS_NOTE = 40961, 40962, 40963, 37500
-_JPEG_MOST = 65533
-_JPEG_START = 1 << 20
+_ACROSS, _DOWN, UNIT = 282, 283, 296
+_MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 40961, 40962, 40963
+_ELSEWHERE = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
+_ASCII = 2
 
-Buffer = Union[bytes, memoryview]
+_ICC_LARGEST = 1 << 22
+_BLOCK_LARGEST = 1 << 16
+_MOST = 1 << 26
+
+# Of tags that are broken, which are left out.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+Directories = dict[int, Directory]
+"""The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF and GPS where it has them."""
+
+
+class _Bounded(io.FileIO):
+    """A file that gives 64 MiB at most: hostile tags point to the same megabytes by the thousand."""
+
+    _left = _MOST
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= size if size >= 0 else _MOST
+        if self._left < 0:
+            raise OSError("too many tags")
+        return super().read(size)
+
+
+def read_directories(file: BinaryIO) -> Directories:
+    """Read the directories of an open TIFF file or EXIF block; none of what is broken or another thing."""
+    head = file.read(16)
+    # Olympus and Panasonic have numbers of their own in place of 42, and Pillow misses "MM\0+".
+    big = head[2:4] in (b"+\0", b"\0+")
+    form = (b"II+\0" + head[4:]) if big else (b"II*\0" + head[4:8])
+
+    def load(name: int, place: int) -> Directory:
+        directory = found[name] = Directory(form, prefix=head[:2], group=name or None)
+        file.seek(place)
+        directory.load(file)
+        return directory
+
+    found: Directories = {}
+    try:
+        main = load(MAIN, Directory(form, prefix=head[:2]).next)
+        for name in (EXIF, GPS):
+            if isinstance(main.get(name), int):
+                load(name, main[name])
+    except Exception:  # whatever Pillow makes of hostile bytes
+        return {}
+    return found
+
+
+def _copied(directory: Directory, names: Iterable[int]) -> Directory:
+    """The tags of these names, with their types, as a directory that can be written."""
+    copy = Directory(group=directory.group)
+    for name in names:
+        if name in directory:
+            value, kind = directory[name], directory.tagtype[name]
+            copy.tagtype[name] = kind
+            copy[name] = (
+                value.encode("latin-1", "replace") if kind == _ASCII and isinstance(value, str) else value
+            )
+    return copy
+
+
+def pack_block(directories: Directories) -> bytes:
+    """Return an EXIF block, a TIFF without a picture; b"" where there is nothing to say."""
+    if not any(directories.values()):
+        return b""
+    main = directories[MAIN]
+    below = {name: directory for name, directory in directories.items() if name != MAIN and directory}
+    main.update(dict.fromkeys(below, 0))
+    place, parts = 8 + len(main.tobytes(8)), []
+    for name, directory in below.items():
+        main[name] = place
+        parts.append(directory.tobytes(place))
+        place += len(parts[-1])
+    return b"".join([b"II*\0\x08\0\0\0", main.tobytes(8), *parts])
 
 
 @dataclass(frozen=True)
@@ -50,52 +116,64 @@ class Metadata:
     dpi: Optional[tuple[float, float]] = None
 
     @classmethod
-    def of(cls, header: Header) -> Metadata:
-        dpi = header.dpi or _said_resolution(header.tags)
-        return cls(_kept(header.tags), header.icc, dpi if dpi and all(0 < x < 1e6 for x in dpi) else None)
+    def of(cls, directories: Directories, icc: bytes = b"", dpi: Optional[tuple] = None) -> Metadata:
+        dpi = tuple(map(float, dpi or _said_resolution(directories.get(MAIN, {})) or ()))
+        return cls(
+            _kept(directories),
+            icc if len(icc) <= _ICC_LARGEST else b"",
+            dpi if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
+        )
 
-    def tags(self, height: int, width: int) -> Tags:
-        """The EXIF tags of an upright picture of that size; none where there is nothing to say."""
-        tags = read_block(self.exif)
-        if not tags:
+    def directories(self, height: int, width: int) -> Directories:
+        """The tags of an upright picture of that size; none where there is nothing to say."""
+        found = read_block(self.exif)
+        if not found:
             return {}
-        below = {_WIDTH: Tag(4, struct.pack("<I", width)), _HEIGHT: Tag(4, struct.pack("<I", height))}
-        return {**tags, **_resolution(self.dpi), ORIENTATION: short(1), EXIF: {**tags.get(EXIF, {}), **below}}
+        kept = {name: _copied(directory, set(directory) - _ELSEWHERE) for name, directory in found.items()}
+        below = kept.setdefault(EXIF, Directory(group=EXIF))
+        kept[MAIN][ORIENTATION] = 1
+        below[_WIDTH], below[_HEIGHT] = width, height
+        if self.dpi:
+            across, down = (IFDRational(round(value * 1000), 1000) for value in self.dpi)
+            kept[MAIN].update({_ACROSS: across, _DOWN: down, UNIT: 2})
+        return kept
 
     def profile(self, channels: int) -> bytes:
         """The ICC profile, if it is one for so many channels."""
         return self.icc if self.icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ") else b""
 
-    def of_tiff(self, height: int, width: int, channels: int) -> Tags:
-        """The tags of an upright TIFF of that size: EXIF's, the resolution and the profile."""
-        icc = self.profile(channels)
-        tags = {**self.tags(height, width), **_resolution(self.dpi)}
-        return {**tags, ICC: Tag(7, icc)} if icc else tags
-
 
 NO_METADATA = Metadata()
 
 
-def _kept(tags: Tags) -> bytes:
-    kept = {name: tags[name] for name in (*_ABOUT, GPS) if name in tags}
-    exif = {name: tag for name, tag in tags.get(EXIF, {}).items() if name != _MAKERS_NOTE}
-    if exif:
-        kept[EXIF] = exif
-    return pack_block(kept) if kept else b""
+def read_block(block: bytes) -> Directories:
+    """Read an EXIF block; one that is broken, missing or above 64 KiB has no tags."""
+    block = block[6:] if block.startswith(b"Exif\0\0") else block
+    return read_directories(io.BytesIO(block)) if len(block) <= _BLOCK_LARGEST else {}
 
 
-def _said_resolution(tags: Tags) -> Optional[tuple[float, float]]:
+def read_file_tags(path: str | Path) -> Directories:
+    """Read the directories of a TIFF or raw file."""
+    with _Bounded(path) as file:
+        return read_directories(file)
+
+
+def _kept(directories: Directories) -> bytes:
+    return pack_block(
+        {
+            name: _copied(directory, _ABOUT if name == MAIN else set(directory) - _ELSEWHERE)
+            for name, directory in directories.items()
+        }
+    )
+
+
+def _said_resolution(main: Directory) -> Optional[tuple[float, float]]:
     """Return the dots per inch, across and down, that EXIF or TIFF tags say."""
-    across, down = (float(tags[name].numbers[0]) if number(tags, name) else 0.0 for name in (282, 283))
-    scale = {2: 1.0, 3: 2.54}.get(number(tags, 296, 2))
-    return (across * scale, down * scale) if across > 0 and down > 0 and scale else None
-
-
-def _resolution(dpi: Optional[tuple[float, float]]) -> Tags:
-    if not dpi:
-        return {}
-    across, down = (Tag(5, struct.pack("<II", round(value * 1000), 1000)) for value in dpi)
-    return {282: across, 283: down, 296: short(2)}
+    across, down = main.get(_ACROSS), main.get(_DOWN)
+    scale = {2: 1.0, 3: 2.54}.get(main.get(UNIT, 2))
+    if not (scale and isinstance(across, IFDRational) and isinstance(down, IFDRational)):
+        return None
+    return across * scale, down * scale
 
 
 def raw_metadata(path: str | Path) -> Metadata:
@@ -109,81 +187,12 @@ def raw_metadata(path: str | Path) -> Metadata:
             start = file.read(88)
             if start.startswith(b"FUJIFILM"):
                 file.seek(int.from_bytes(start[84:88], "big"))
-                tags = read_header(io.BytesIO(file.read(_JPEG_START))).tags
+                inside = JpegImageFile(io.BytesIO(file.read(1 << 20)))
+                found = read_block(inside.info.get("exif", b""))
             else:
-                reader = Reader(file)
-                tags = reader.tree(reader.first)
-    except (OSError, ValueError, struct.error):
+                found = read_file_tags(path)
+        if EXIF in found:
+            found[EXIF][_COLOUR_SPACE] = 1
+        return Metadata(_kept(found))
+    except (OSError, ValueError, SyntaxError, struct.error):
         return NO_METADATA
-    if EXIF in tags:
-        exif = {name: tag for name, tag in tags[EXIF].items() if name != INTEROPERABILITY}
-        tags = {**tags, EXIF: {**exif, _COLOUR_SPACE: short(1)}}
-    return Metadata(_kept(tags))
-
-
-def embed(encoded: memoryview, suffix: str, size: tuple[int, int, int], metadata: Metadata) -> list[Buffer]:
-    """Return an encoded picture's file in parts, with the metadata where its format has room for them.
-
-    `size` is (height, width, channels). BMP has room for none (TIFF: `Metadata.of_tiff`);
-    a JPEG's EXIF must be below 64 KiB.
-    """
-    height, width, channels = size
-    tags, icc = metadata.tags(height, width), metadata.profile(channels)
-    exif = pack_block(tags) if tags else b""
-    if suffix == ".png":
-        return _into_png(encoded, exif, icc, metadata.dpi)
-    if suffix in (".jpg", ".jpeg"):
-        return _into_jpeg(encoded, exif, icc, metadata.dpi)
-    if suffix == ".webp" and (exif or icc):
-        return _into_webp(encoded, exif, icc, size)
-    return [encoded]
-
-
-def _into_png(encoded: memoryview, exif: bytes, icc: bytes, dpi: Optional[tuple]) -> list[Buffer]:
-    chunks = []
-    if icc:
-        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
-    if dpi:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)))
-    if exif:
-        chunks.append((b"eXIf", exif))
-    made = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    ]
-    header = 8 + 25  # the signature and IHDR, which comes first
-    return [encoded[:header], *made, encoded[header:]]
-
-
-def _into_jpeg(encoded: memoryview, exif: bytes, icc: bytes, dpi: Optional[tuple]) -> list[Buffer]:
-    header = 2 + 18  # the start and JFIF's segment, which OpenCV always writes
-    jfif = bytearray(encoded[:header])
-    if dpi:
-        jfif[13:18] = struct.pack(">BHH", 1, *(min(round(value), 65535) for value in dpi))
-    segments = []
-    if exif and len(exif) + 6 <= _JPEG_MOST:
-        segments.append((0xE1, b"Exif\0\0" + exif))
-    most = _JPEG_MOST - 14
-    parts = [icc[start : start + most] for start in range(0, len(icc), most)]
-    for index, part in enumerate(parts, 1):
-        segments.append((0xE2, b"ICC_PROFILE\0" + bytes([index, len(parts)]) + part))
-    made = [b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data for marker, data in segments]
-    return [bytes(jfif), *made, encoded[header:]]
-
-
-def _into_webp(encoded: memoryview, exif: bytes, icc: bytes, size: tuple[int, int, int]) -> list[Buffer]:
-    height, width, channels = size
-    flags = 0x20 * bool(icc) | 0x10 * (channels == 4) | 0x08 * bool(exif)
-    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    chunks: list[tuple[bytes, Buffer]] = [(b"VP8X", bytes([flags, 0, 0, 0]) + canvas)]
-    if icc:
-        chunks.append((b"ICCP", icc))
-    for kind, place, length in riff_chunks(View(encoded)):
-        if kind in (b"ALPH", b"VP8 ", b"VP8L"):
-            chunks.append((kind, encoded[place : place + length]))
-    if exif:
-        chunks.append((b"EXIF", exif))
-    body: list[Buffer] = [b"WEBP"]
-    for kind, data in chunks:
-        body += [kind + struct.pack("<I", len(data)), data, b"\0" * (len(data) % 2)]
-    return [b"RIFF" + struct.pack("<I", sum(map(len, body))), *body]

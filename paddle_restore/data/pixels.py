@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 # Rows of a picture that are worked on at once: a picture may have a gigabyte, its copies as well.
-_ROWS = 256
+ROWS = 256
 
 
 def strips(image: np.ndarray) -> Iterator[np.ndarray]:
     """Yield views of some hundred rows, to work on without copies of the whole picture."""
-    return (image[row : row + _ROWS] for row in range(0, len(image), _ROWS))
+    return (image[row : row + ROWS] for row in range(0, len(image), ROWS))
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

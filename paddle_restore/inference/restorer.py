@@ -145,7 +145,7 @@ class Restorer:
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
         del frame  # writing a large picture needs its memory
-        self.write(restored, Path(output), metadata=metadata)
+        self.write(restored, Path(output), depth, metadata)
         return restored
 
     # The steps apart, for those who overlap or time them.

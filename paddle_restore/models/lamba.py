@@ -157,7 +157,7 @@ class Lamba(nn.Layer):
     multiple=32,
     # Measured 571 by tests/models/test_models.py: 16 convolutions at 1/32, 3 at 1/8, one at 1/2.
     halo=576,
-    memory=170,
+    memory=100,
     paper="Lamba and Mitra, Restoring Extremely Dark Images in Real Time, CVPR 2021",
     repository="https://github.com/MohitLamba94/Restoring-Extremely-Dark-Images-In-Real-Time",
     licence="code and weights: non-commercial use only, patent pending",

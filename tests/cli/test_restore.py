@@ -125,6 +125,8 @@ def test_arrays(pictures, raws, tmp_path):
     assert restorer(integers[..., 0]).shape == (20, 24, 3)
     raw = RawImage(rng.integers(60, 1023, (64, 70)).astype(np.uint16), "BGGR", (60,) * 4, 1023)
     assert Restorer(raws)(raw, ratio=2).shape == (64, 70, 3)
+    restorer.save(integers, tmp_path / "deep.png", depth=16)
+    assert read_image(tmp_path / "deep.png").dtype == np.uint16
     restorer.save(integers, tmp_path / "out.webp")
     assert read_image(tmp_path / "out.webp").shape == (20, 24, 3)
 

@@ -1,0 +1,80 @@
+#include "restore.h"
+
+#include <algorithm>
+
+#include "errors.h"
+
+namespace {
+
+void check_kind(const Spec& spec, const Picture& input) {
+    if (spec.raw() && !(input.grey() && input.depth() == 16))
+        throw UserError(spec.id + " restores raw frames: give a mosaic as a 16-bit grey PNG");
+}
+
+// A picture of `type` integers, of which finished rows are written; what reaches beyond it falls away.
+template <typename T>
+void put_rows(const Rows& rows, cv::Mat& pixels) {
+    const float top = sizeof(T) == 1 ? 255.0f : 65535.0f;
+    const int64_t last = std::min<int64_t>(rows.top + rows.count, pixels.rows);
+    const int channels = pixels.channels();
+    for (int64_t y = rows.top; y < last; ++y) {
+        T* to = pixels.ptr<T>(static_cast<int>(y));
+        const float* from = rows.values + (y - rows.top) * rows.width;
+        for (int x = 0; x < pixels.cols; ++x, to += channels) {
+            T colours[3];  // red, green, blue
+            for (int c = 0; c < 3; ++c) colours[c] = static_cast<T>(quantise(from[c * rows.stride + x], top));
+            if (channels == 1) {
+                const float sum = colours[0] / top + colours[1] / top + colours[2] / top;
+                to[0] = static_cast<T>(quantise(sum / 3, top));
+            } else {
+                std::reverse_copy(colours, colours + 3, to);
+            }
+        }
+    }
+}
+
+template <typename From, typename To>
+void copy_alpha(const cv::Mat& from, cv::Mat& to) {
+    const float range = sizeof(From) == 1 ? 255.0f : 65535.0f, top = sizeof(To) == 1 ? 255.0f : 65535.0f;
+    for (int y = 0; y < to.rows; ++y)
+        for (int x = 0; x < to.cols; ++x)
+            to.ptr<To>(y)[4 * x + 3] = static_cast<To>(quantise(from.ptr<From>(y)[4 * x + 3] / range, top));
+}
+
+void pass_alpha_on(const cv::Mat& from, cv::Mat& to) {
+    const bool wide = from.depth() == CV_16U, wider = to.depth() == CV_16U;
+    (wide ? wider ? copy_alpha<uint16_t, uint16_t> : copy_alpha<uint16_t, uint8_t>
+          : wider ? copy_alpha<uint8_t, uint16_t> : copy_alpha<uint8_t, uint8_t>)(from, to);
+}
+
+}  // namespace
+
+Picture restore(Network& network, const Spec& spec, const Picture& input, const Levels& levels,
+                const Tiling& tiling, int depth, int64_t& tiles) {
+    check_kind(spec, input);
+    const Source source(spec, input, levels);
+    const Plan plan = make_plan(spec, source.height(), source.width(), tiling);
+    const int64_t height = input.pixels.rows * spec.scale / spec.factor();
+    const int64_t width = input.pixels.cols * spec.scale / spec.factor();
+    if (height * width > MAX_PIXELS)
+        throw UserError(spec.id + " would make " + std::to_string(width) + "x" + std::to_string(height) +
+                        " pixels, and the limit is " + std::to_string(MAX_PIXELS / 1'000'000) + " million");
+    depth = depth ? depth : spec.raw() ? 16 : input.depth();
+    const bool alpha = input.alpha() && spec.scale == 1;
+    const int channels = spec.raw() ? 3 : input.grey() ? 1 : alpha ? 4 : 3;
+    Picture output{cv::Mat(static_cast<int>(height), static_cast<int>(width),
+                           CV_MAKETYPE(depth == 8 ? CV_8U : CV_16U, channels)),
+                   input.chunks};
+    Assembly assembly(spec, plan, [&](const Rows& rows) {
+        depth == 8 ? put_rows<uint8_t>(rows, output.pixels) : put_rows<uint16_t>(rows, output.pixels);
+    });
+    tiles = 0;
+    for (const Span& down : plan.rows.spans)
+        for (const Span& across : plan.columns.spans) {
+            auto window = source.window(down.start, across.start, plan.rows.size, plan.columns.size);
+            assembly.put(network.run(window, plan.rows.size, plan.columns.size));
+            ++tiles;
+        }
+    if (alpha) pass_alpha_on(input.pixels, output.pixels);
+    return output;
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Build deploy/cpp and restore with exported networks, each compared with the Python restorer.
+#   bash test_tipc/test_inference_cpp.sh [MODEL ...]
+# MODEL: of mirnet, mirnet_v2_small, sid_unet, lamba (default: all), with small random weights.
+# Ends with status 1 if a command failed. PYTHON=FILE is used in place of python3, BUILD=DIR to build there.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+. test_tipc/common_func.sh
+
+MODE=inference_cpp
+log_path=./test_tipc/output/$MODE
+status_log=$log_path/results_cpp.log
+passed=0 failed=0 skipped=0
+export PYTHON="${PYTHON:-python3}"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+build="${BUILD:-deploy/cpp/build}"
+export BUILD="$build"
+mkdir -p "$log_path"
+rm -f "$log_path"/*.log
+: > "$status_log"
+
+models=("$@")
+if [ $# -eq 0 ]; then models=(mirnet mirnet_v2_small sid_unet lamba); fi
+model_name=build
+command_line=(bash deploy/cpp/build.sh)
+if run_command "$log_path/build.log"; then
+  for model_name in "${models[@]}"; do
+    command_line=("$PYTHON" deploy/cpp/compare.py --program "$build/restore" "$model_name")
+    run_command "$log_path/$model_name.log"
+  done
+fi
+model_name="${models[*]}"
+finish
