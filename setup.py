@@ -19,6 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
+    package_data={"paddle_restore.serving": ["page/*"]},
     entry_points={"console_scripts": ["paddle-restore = paddle_restore.cli.main:main"]},
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
@@ -46,12 +47,22 @@ setup(
             "onnx>=1.16.1,<1.18; python_version < '3.13'",
             "paddle2onnx>=2.1,<2.2; python_version < '3.13'",
         ],
+        "serve": [
+            "fastapi>=0.115,<1",
+            "prometheus-client>=0.20,<1",
+            "python-multipart>=0.0.13,<1",
+            "uvicorn>=0.30,<1",
+        ],
         # 2025.3, the last for Python 3.9, does not read Lamba's graph.
         "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
+        # More tests of the service: its page in a Chromium of the system, requests made of its document.
+        "browser": ["playwright>=1.40,<2"],
+        "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],
         "dev": [
+            "httpx>=0.27,<1",  # asks the service
             "pytest>=7.4,<10",
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",

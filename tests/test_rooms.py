@@ -11,7 +11,18 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "paddle_restore"
 # A room may import itself and what stands to its right.
-ORDER = ["cli", "alignment", "engine", "inference", "weights", "data", "losses", "metrics", "models"]
+ORDER = [
+    "cli",
+    "serving",
+    "alignment",
+    "engine",
+    "inference",
+    "weights",
+    "data",
+    "losses",
+    "metrics",
+    "models",
+]
 
 
 def imports(path: Path) -> set[str]:

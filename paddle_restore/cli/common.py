@@ -30,6 +30,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu where there is one")
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=("paddle", "onnx", "openvino", "eager"),
+        help="what runs the network (default: Paddle Inference for an exported folder)",
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="arithmetic of the network"
+    )
+
+
 def use_device(name: Optional[str]) -> str:
     """Choose the device and return its name. Raises UserError where there is no GPU to use.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paddle_restore.cli.common import (
     add_averaging,
+    add_backend,
     add_device,
     add_tiling,
     averaging_of,
@@ -25,17 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser)
     parser.add_argument(
         "--benchmark", type=boolean, default=False, metavar="true|false", help="print AutoLog's report"
-    )
-
-
-def add_backend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--backend",
-        choices=("paddle", "onnx", "openvino", "eager"),
-        help="what runs the network (default: Paddle Inference for an exported folder)",
-    )
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="arithmetic of the network"
     )
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": ("predict", "restore files with a network's own code"),
     "export": ("export_model", "weights -> a folder for Paddle Inference"),
     "infer": ("infer", "restore files with an exported folder"),
+    "serve": ("serve", "serve exported folders by HTTP, with a page"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
     "prepare_sid": ("prepare_sid", "check a SID data set; decode its frames into a cache"),
     "prepare_sidd": ("prepare_sidd", "prepare the SIDD data set"),

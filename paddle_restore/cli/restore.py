@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_averaging, add_device, add_tiling, averaging_of, use_device
-from paddle_restore.cli.infer import add_backend
+from paddle_restore.cli.common import (
+    add_averaging,
+    add_backend,
+    add_device,
+    add_tiling,
+    averaging_of,
+    use_device,
+)
 from paddle_restore.cli.restore_files import add_files, restore_files
 
 

@@ -116,6 +116,15 @@ def read_raw(path: str | Path) -> RawImage:
         )
 
 
+def raw_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) of the whole sensor frame, before it is unpacked.
+
+    Raises UserError like `read_raw`.
+    """
+    with _open(Path(path)) as raw:
+        return int(raw.sizes.raw_height), int(raw.sizes.raw_width)
+
+
 def warn_of_black_level(raw: RawImage, black_level: Optional[float] = None) -> None:
     """Warn of a file that says black is 0 while its frame says otherwise; a recipe's level silences it.
 

@@ -1,0 +1,298 @@
+import { compare, showSlider, view } from "/compare.js";
+import { cancel, send } from "/request.js";
+import { $, canSay, chooseLanguage, chosenLanguage, saved, say } from "/words.js";
+
+const SHOWN_BY_BROWSERS = [".png", ".jpg", ".jpeg", ".webp", ".bmp"];
+const THEMES = ["auto", "light", "dark"];
+
+let theme = saved("theme") || "auto";
+let models = [];
+let limits = {};
+let chosen = null; // the File
+let busy = false; // with a restoration
+let result = null; // {blob, name, facts}
+let lastError = null; // a function that says it, for a change of language
+let lastStatus = () => ""; // likewise
+
+// --- words ------------------------------------------------------------------------------------
+
+function speak() {
+  document.documentElement.lang = chosenLanguage() === "zh" ? "zh-CN" : "en";
+  document.title = say("title");
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  $("language").value = chosenLanguage();
+  $("before").alt = say("alt_before");
+  $("after").alt = say("alt_after");
+  showTheme();
+  showModels();
+  showChosen();
+  showRatio();
+  showSlider();
+  if (result) showFacts();
+  if (lastError) lastError();
+  tell(lastStatus);
+}
+
+function tell(words) {
+  lastStatus = words;
+  if ($("status").textContent !== words()) $("status").textContent = words();
+}
+
+function showTheme() {
+  $("theme").textContent = say(`theme_${theme}`);
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+
+// --- models and options -----------------------------------------------------------------------
+
+async function loadModels() {
+  try {
+    const answer = await fetch("/v1/models", { headers: authorisation() });
+    if (!answer.ok) return fail(answer.status, (await answer.json()).error);
+    ({ models, limits } = await answer.json());
+    clearError();
+  } catch {
+    return fail("network");
+  }
+  showModels();
+  chooseModel();
+}
+
+function showModels() {
+  const list = $("model");
+  const before = list.value;
+  list.replaceChildren(
+    ...models.map((model) => new Option(say(`model_${model.input}`, { name: model.name }), model.name)),
+  );
+  if (before) list.value = before;
+  showModel();
+}
+
+function model() {
+  return models.find((one) => one.name === $("model").value);
+}
+
+function showModel() {
+  const one = model();
+  const count = one && one.parameters;
+  const parameters = count >= 1e6 ? say("million", { n: (count / 1e6).toFixed(1) }) : say("few", { n: count });
+  $("licence").textContent = one ? (count ? say("model_note", { parameters, licence: one.licence }) : one.licence) : "";
+  $("ratio-options").hidden = !(one && one.input === "raw");
+}
+
+function suffix(name) {
+  const dot = name.lastIndexOf(".");
+  return dot < 0 ? "" : name.slice(dot).toLowerCase();
+}
+
+/** Keep the chosen model where it takes the file, else take the first that does. */
+function chooseModel() {
+  if (!chosen || !models.length) return;
+  const fits = (one) => one.suffixes.includes(suffix(chosen.name));
+  if (!fits(model())) {
+    const other = models.find(fits);
+    if (!other) return;
+    $("model").value = other.name;
+  }
+  showModel();
+}
+
+function ratio() {
+  // 1 to 300, by equal factors.
+  const value = 300 ** ($("ratio").value / 100);
+  return value < 10 ? value.toFixed(1) : value.toFixed(0);
+}
+
+function showRatio() {
+  $("ratio").disabled = $("ratio-auto").checked;
+  $("ratio-value").textContent = $("ratio-auto").checked ? "" : `× ${ratio()}`;
+  $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
+}
+
+function take(file) {
+  chosen = file;
+  clearError();
+  showChosen();
+  $("restore").disabled = !file;
+  chooseModel();
+}
+
+function showChosen() {
+  $("chosen").textContent = chosen ? say("size", { name: chosen.name, size: megabytes(chosen.size) }) : "";
+}
+
+function megabytes(bytes) {
+  return (bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1);
+}
+
+async function takeExample(name) {
+  try {
+    const answer = await fetch(`/${name}`);
+    take(new File([await answer.blob()], name));
+    $("restore").focus();
+  } catch {
+    fail("network");
+  }
+}
+
+// --- a restoration ----------------------------------------------------------------------------
+
+function authorisation() {
+  return $("token").value ? { Authorization: `Bearer ${$("token").value}` } : {};
+}
+
+async function restore(event) {
+  event.preventDefault();
+  if (!chosen || busy) return;
+  clearError();
+  if (!models.length) await loadModels();
+  const one = model();
+  if (!one) return;
+  if (!models.some((any) => any.suffixes.includes(suffix(chosen.name)))) return fail("kind");
+  if (chosen.size > limits.bytes)
+    return fail("large", "", { size: megabytes(chosen.size), most: Math.floor(limits.bytes / 1e6) });
+  const file = chosen;
+  const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
+  const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
+  begin();
+  try {
+    const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
+    const before = await original(file, one, answer.ratio);
+    await show(file, before, answer);
+    tell(() => say("ready"));
+  } catch (problem) {
+    if (problem.cancelled) tell(() => say("cancelled"));
+    else fail(problem.status, problem.detail, { seconds: problem.retry });
+  } finally {
+    end();
+  }
+}
+
+function begin() {
+  busy = true;
+  $("restore").disabled = true;
+  $("cancel").hidden = false;
+  $("working").hidden = false;
+  $("progress").hidden = false;
+  progress(0, () => say("sending", { n: 0 }));
+}
+
+function end() {
+  busy = false;
+  $("restore").disabled = false;
+  $("cancel").hidden = true;
+  $("progress").hidden = true;
+  if (!$("error").hidden) $("working").hidden = true;
+}
+
+function progress(value, words) {
+  if (value === null) $("progress").removeAttribute("value");
+  else $("progress").value = value;
+  tell(words);
+}
+
+/** What the browser can show of the file itself: the file, or the service's view of it; or null. */
+async function original(file, one, used) {
+  if (SHOWN_BY_BROWSERS.includes(suffix(file.name))) return file;
+  const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
+  try {
+    return (await send("/v1/preview", file, parameters, authorisation(), progress)).blob;
+  } catch (problem) {
+    if (problem.cancelled) throw problem;
+    return null;
+  }
+}
+
+// --- the result -------------------------------------------------------------------------------
+
+async function show(file, before, answer) {
+  await compare(before, answer.blob);
+  const dot = file.name.lastIndexOf(".");
+  result = { blob: answer.blob, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
+  showFacts();
+  $("result").hidden = false;
+  view(false);
+  showSlider();
+  $("result-title").focus({ preventScroll: true });
+  $("result").scrollIntoView({ block: "start" });
+}
+
+function showFacts() {
+  const { seconds, ratio: used, model: name } = result.answer;
+  const { naturalWidth: width, naturalHeight: height } = $("after");
+  const values = { model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
+  $("facts").textContent = say(used ? "facts_ratio" : "facts", values);
+}
+
+function download(blob, ending) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${result.name}-restored.${ending}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+async function downloadJpeg() {
+  const image = $("after");
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth;
+  canvas.height = image.naturalHeight;
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  canvas.toBlob((blob) => download(blob, "jpg"), "image/jpeg", 0.95);
+}
+
+// --- errors -----------------------------------------------------------------------------------
+
+function fail(what, detail = "", values = {}) {
+  lastError = () => {
+    const key = `error_${what}`;
+    $("error-words").textContent = say(canSay(key) ? key : "error_500", values);
+    $("error-detail").textContent = detail;
+  };
+  $("error").hidden = false;
+  lastError();
+  if (what === 401) {
+    $("token-option").hidden = false;
+    $("token").focus();
+  }
+}
+
+function clearError() {
+  lastError = null;
+  $("error").hidden = true;
+}
+
+// --- events -----------------------------------------------------------------------------------
+
+$("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0]));
+$("example-picture").addEventListener("click", () => takeExample("example.png"));
+$("example-raw").addEventListener("click", () => takeExample("example.dng"));
+$("model").addEventListener("change", showModel);
+$("token").addEventListener("change", loadModels);
+for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
+$("ratio").addEventListener("input", showRatio);
+$("form").addEventListener("submit", restore);
+$("cancel").addEventListener("click", cancel);
+$("png").addEventListener("click", () => download(result.blob, "png"));
+$("jpeg").addEventListener("click", downloadJpeg);
+$("language").addEventListener("change", () => {
+  chooseLanguage($("language").value);
+  speak();
+});
+$("theme").addEventListener("click", () => {
+  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  saved("theme", theme);
+  showTheme();
+});
+document.addEventListener("keydown", (event) => event.key === "Escape" && cancel());
+for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
+document.addEventListener("dragover", () => $("drop").classList.add("over"));
+document.addEventListener("dragleave", () => $("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  $("drop").classList.remove("over");
+  if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+});
+
+speak();
+loadModels();

@@ -1,0 +1,18 @@
+"""What went wrong, as an HTTP status and one line."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class Problem(Exception):
+    """Answered as JSON {"error": message}; `retry_after` in seconds where trying again may help."""
+
+    def __init__(self, status: int, message: str, retry_after: Optional[int] = None):
+        super().__init__(message)
+        self.status, self.message, self.retry_after = status, " ".join(message.split()), retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return {**headers, "WWW-Authenticate": "Bearer"} if self.status == 401 else headers

@@ -1,0 +1,91 @@
+"""Run a service until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from paddle_restore.errors import UserError
+from paddle_restore.serving.app import create_app
+from paddle_restore.serving.service import Service
+from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
+
+
+class _Server(uvicorn.Server):
+    """Finishes what runs before it closes its socket: whoever comes meanwhile is told so, by 503."""
+
+    def __init__(self, config: uvicorn.Config, service: Service):
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._service.draining or not self.started:
+            super().handle_exit(sig, frame)  # the second signal does not wait
+            return
+        self._service.draining = True
+        asyncio.get_event_loop().call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
+
+    async def _finish(self) -> None:
+        while self._service.places:
+            await asyncio.sleep(0.05)
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C. Raises UserError for what cannot be served."""
+    service = Service(settings)
+    if settings.host not in LOCAL and not settings.token:
+        print(
+            f"note: whoever reaches {settings.host}:{settings.port} may use this service; "
+            f"set {TOKEN} to ask for a token",
+            file=sys.stderr,
+        )
+    asyncio.run(_serve(settings, service))
+    return 0
+
+
+async def _serve(settings: Settings, service: Service) -> None:
+    app = create_app(service)
+    config = uvicorn.Config(
+        app,
+        settings.host,
+        settings.port,
+        lifespan="off",  # run here, so that its errors are ours to tell
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=32768,
+        limit_concurrency=settings.workers + settings.queue + 64,
+        ws="none",
+    )
+    server = _Server(config, service)
+    sockets = [_bound(config)]
+    async with service.running():
+        names = ", ".join(service.catalogue.models)
+        host, port = sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"serving {names} at http://{shown}:{port}", flush=True)
+        await server.serve(sockets=sockets)
+
+
+def _bound(config: uvicorn.Config) -> Any:
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        one = socket.socket(family, socket.SOCK_STREAM)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((config.host, config.port))
+        one.listen(128)  # before it is said that the service is there
+        one.setblocking(False)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--host {config.host} --port {config.port}: cannot listen there ({reason})"
+        ) from None
+    return one

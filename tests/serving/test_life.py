@@ -1,0 +1,118 @@
+"""A service's start and end: tokens, limits of time and memory, SIGTERM, mistakes of whoever starts it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from paddle_restore.data.image import write_image
+from tests.serving.conftest import Running
+
+TOKEN = "0123456789abcdef0123"
+AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def test_a_token_and_sigterm(exported, files, tmp_path):
+    running = Running(("--model_dir", exported / "mirnet", "--queue", 2), token=TOKEN, temporary=tmp_path)
+    assert running.url, running.errors
+    try:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
+            for path in ("/v1/models", "/metrics", "/v1/progress/12345678"):
+                answer = running.client.get(path, headers=headers)
+                assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert running.client.get("/readyz").status_code == 200
+        assert running.client.get("/").status_code == 200
+        assert running.post(content=b"x" * 5_000_000).status_code == 401
+        running.client.headers.update(AUTHORISED)
+        assert running.client.get("/v1/models").status_code == 200
+
+        slow = (files / "slow.png").read_bytes()
+        answers = []
+        options = {"self_ensemble": "x8"}
+        thread = threading.Thread(target=lambda: answers.append(running.post(params=options, content=slow)))
+        thread.start()
+        running.until("paddle_restore_workers_busy", 1)
+        workers = running.worker_pids()
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        late = running.post(content=slow)
+        assert (late.status_code, late.json()["error"][:32]) == (503, "the service is shutting down; tr")
+        assert int(late.headers["retry-after"]) > 0
+        assert running.client.get("/readyz").status_code == 503
+        thread.join(60)
+        assert answers[0].status_code == 200
+        assert running.process.wait(20) == 0
+        assert not any(psutil.pid_exists(pid) for pid in workers)
+        assert not list(tmp_path.iterdir())
+        assert not [line for line in running.errors if TOKEN in line or "Traceback" in line]
+    finally:
+        running.process.kill()
+
+
+def test_time_is_limited(exported, files):
+    running = Running(("--model_dir", exported / "mirnet", "--seconds", 2))
+    assert running.url, running.errors
+    try:
+        options = {"self_ensemble": "x8", "tile": "64"}
+        slow = running.post(params=options, content=(files / "slow.png").read_bytes())
+        assert slow.status_code == 503
+        assert "took longer than the 2 seconds" in slow.json()["error"]
+        running.until("paddle_restore_workers", 1, seconds=60)
+        assert running.post(content=(files / "a.png").read_bytes()).status_code == 200
+    finally:
+        running.process.kill()
+
+
+def test_memory_is_limited(exported, tmp_path):
+    write_image(tmp_path / "large.png", np.zeros((1500, 2000, 3)))
+    running = Running(("--model_dir", exported / "mirnet", "--worker_memory", 1, "--memory", 20))
+    assert running.url, running.errors
+    try:
+        large = running.post(content=(tmp_path / "large.png").read_bytes())
+        assert large.status_code == 503
+        assert "needed more than the 1.0 GB of memory" in large.json()["error"]
+        running.until("paddle_restore_workers", 1, seconds=60)
+    finally:
+        running.process.kill()
+
+
+def test_workers_end_with_the_service(exported):
+    running = Running(("--model_dir", exported / "mirnet"))
+    workers = running.worker_pids()
+    assert len(workers) == 1
+    running.process.kill()
+    _, left = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], 10)
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("words", "token", "message"),
+    [
+        (("--model_dir", "nothing"), None, "nothing: is not an exported model"),
+        (("--model_dir", "MODEL", "MODEL"), None, "is the second model with the name 'mirnet_v2_small'"),
+        (("--model_dir", "MODEL", "--port", "TAKEN"), None, "cannot listen there (Address already in use)"),
+        (("--model_dir", "MODEL", "--port", "70000"), None, "--port"),
+        (("--model_dir", "MODEL", "--seconds", "0"), None, "--seconds must be above 0"),
+        (("--model_dir", "MODEL", "--queue", "-1"), None, "--queue must be 0 or more"),
+        (("--model_dir", "MODEL"), "short", "must have at least 16 ASCII characters"),
+        (("--model_dir", "MODEL", "--backend", "onnx"), None, "has no onnx graph"),
+    ],
+)
+def test_mistakes_at_the_start_are_one_line(exported, words, token, message):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        known = {"MODEL": exported / "mirnet", "TAKEN": taken.getsockname()[1]}
+        running = Running([known.get(word, word) for word in words], token=token)
+        assert running.process.wait(60) == 2
+    time.sleep(0.2)
+    lines = [line for line in running.errors if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not [line for line in running.errors if "Traceback" in line]

@@ -1,0 +1,196 @@
+"""The page in a real Chromium: upload, restore, compare, download, errors, both languages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the page's test needs playwright: pip install 'paddle_restore[browser]'"
+)
+expect = playwright.expect
+PATIENCE = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if not program:
+        pytest.skip("the page's test needs Chromium: install it, or name it by the variable CHROMIUM")
+    with playwright.sync_playwright() as runner:
+        chromium = runner.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, service):
+    """The page in English, dark, with all that it asks for and complains of."""
+    context = browser.new_context(
+        locale="en-US", color_scheme="dark", viewport={"width": 1100, "height": 900}
+    )
+    page = context.new_page()
+    page.asked, page.complaints = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(service.url)
+    expect(page.locator("#licence")).not_to_be_empty()
+    yield page
+    assert not page.complaints
+    assert all(url.startswith((service.url, "blob:", "data:")) for url in page.asked), page.asked
+    context.close()
+
+
+def share_of_before(page):
+    return page.locator("#stage").evaluate("one => one.style.getPropertyValue('--at')")
+
+
+def downloaded(page, button, tmp_path):
+    with page.expect_download() as caught:
+        page.click(button)
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    return path
+
+
+def test_a_picture_from_upload_to_download(page, files, tmp_path):
+    assert page.title() == "Restore photographs"
+    expect(page.locator("#restore")).to_be_disabled()
+    page.set_input_files("#file", files / "a.png")
+    expect(page.locator("#chosen")).to_contain_text("a.png")
+    page.click("#restore")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#facts")).to_contain_text("mirnet_v2_small")
+    expect(page.locator("#facts")).to_contain_text("56 × 40 pixels")
+    expect(page.locator("#status")).to_have_text("Ready.")
+    sizes = page.locator("#stage img").evaluate_all(
+        "all => all.map(one => [one.naturalWidth, one.naturalHeight])"
+    )
+    assert sizes == [[56, 40], [56, 40]]
+
+    # The slider by keyboard, and by pointer on the picture.
+    page.focus("#compare")
+    assert share_of_before(page) == "50%"
+    page.keyboard.press("ArrowRight")
+    assert share_of_before(page) == "50.5%"
+    assert page.get_attribute("#compare", "aria-valuetext") == "51 per cent before"
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.up()
+    assert float(share_of_before(page)[:-1]) == pytest.approx(25, abs=1)
+
+    page.click("#full")
+    assert page.locator("#stage").evaluate("one => one.offsetWidth") == 56
+    assert page.get_attribute("#full", "aria-pressed") == "true"
+    page.click("#fit")
+    assert page.locator("#stage").evaluate("one => one.offsetWidth") > 500
+
+    png = downloaded(page, "#png", tmp_path)
+    assert png.name == "a-restored.png"
+    picture = cv2.imread(str(png), cv2.IMREAD_UNCHANGED)
+    assert (picture.shape, picture.dtype) == ((40, 56, 3), np.uint16)
+    jpeg = downloaded(page, "#jpeg", tmp_path)
+    assert jpeg.name == "a-restored.jpg"
+    again = cv2.imread(str(jpeg), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(again.mean((0, 1)), picture.mean((0, 1)) / 257, atol=4)
+
+
+def test_the_raw_example_by_keyboard_with_a_ratio_of_ones_own(page):
+    page.focus("#example-raw")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen")).to_contain_text("example.dng")
+    expect(page.locator("#model")).to_have_value("sid_unet")
+    page.check("#ratio-own")
+    page.focus("#ratio")
+    page.keyboard.press("End")
+    expect(page.locator("#ratio-value")).to_have_text("× 300")
+    page.focus("#restore")
+    page.keyboard.press("Enter")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#facts")).to_contain_text("amplified ×300")
+    # The browser cannot show a DNG: the service does.
+    expect(page.locator("#before")).to_be_visible()
+    assert page.locator("#before").evaluate("one => one.naturalWidth") == 768
+    assert page.evaluate("() => document.activeElement.id") == "result-title"
+
+
+def test_errors_are_words_in_both_languages(page, files, tmp_path):
+    (tmp_path / "cut.png").write_bytes((files / "a.png").read_bytes()[:400])
+    page.set_input_files("#file", tmp_path / "cut.png")
+    page.click("#restore")
+    expect(page.locator("#error")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#error-words")).to_contain_text("The file cannot be restored")
+    expect(page.locator("#error-detail")).to_contain_text("cut.png: cannot be read as a picture")
+    page.select_option("#language", "zh")
+    expect(page.locator("#error-words")).to_contain_text("无法修复该文件")
+    expect(page.locator("#restore")).to_have_text("开始修复")
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    (tmp_path / "note.txt").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "note.txt")
+    expect(page.locator("#error")).to_be_hidden()
+    page.click("#restore")
+    expect(page.locator("#error-words")).to_have_text("这里没有能处理此类文件的模型。")
+    page.select_option("#language", "en")
+    page.set_input_files("#file", {"name": "big.png", "mimeType": "image/png", "buffer": b"x" * 3_000_000})
+    page.click("#restore")
+    expect(page.locator("#error-words")).to_contain_text("The file is too large: 3.0 MB, and at most 2 MB")
+
+
+def test_a_restoration_can_be_cancelled(page, service, files):
+    page.set_input_files("#file", files / "slow.png")
+    page.route(
+        "**/v1/restore*", lambda route: route.continue_(url=route.request.url + "&self_ensemble=x8&tile=64")
+    )
+    page.click("#restore")
+    expect(page.locator("#status")).to_contain_text("Restoring: part", timeout=PATIENCE)
+    page.keyboard.press("Escape")
+    expect(page.locator("#status")).to_have_text("Cancelled.")
+    expect(page.locator("#restore")).to_be_enabled()
+    service.until("paddle_restore_requests_open", 0)
+    service.until("paddle_restore_workers_busy", 0)
+
+
+def test_narrow_screens_and_themes(page):
+    colour = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(colour)
+    page.click("#theme")  # from the system's to light
+    expect(page.locator("#theme")).to_have_text("Theme: light")
+    light = page.evaluate(colour)
+    assert sum(map(int, light[4:-1].split(","))) > sum(map(int, dark[4:-1].split(","))) + 300
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
+    page.reload()
+    expect(page.locator("#theme")).to_have_text("Theme: light")
+
+
+def test_every_control_has_a_name(page):
+    names = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, input")].map((one) => [one.id,
+          (one.labels && one.labels[0] ? one.labels[0].textContent : "") || one.textContent ||
+          (one.getAttribute("aria-labelledby") || "").split(" ").map(
+            (id) => document.getElementById(id)?.textContent).join(" ")])"""
+    )
+    assert len(names) > 12
+    assert [id for id, name in names if not name.strip()] == []
+
+
+def test_both_languages_say_the_same():
+    from paddle_restore.serving import pages
+
+    text = (pages._FOLDER / "texts.js").read_text(encoding="utf-8")
+    english, chinese = (
+        dict(line.strip().rstrip(",").split(": ", 1) for line in part.splitlines() if line.startswith("    "))
+        for part in text.split("  zh: {")
+    )
+    assert english.keys() == chinese.keys()
+    for key, words in english.items():
+        holes = {word.split("}")[0] for word in words.split("{")[1:]}
+        assert holes == {word.split("}")[0] for word in chinese[key].split("{")[1:]}, key

@@ -1,0 +1,300 @@
+"""The service's answers: the restorer's pixels, bounded requests, one line for every mistake."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from paddle_restore import Restorer
+from paddle_restore.data.image import read_image, to_integer
+
+httpx = pytest.importorskip("httpx", reason="needs httpx: pip install 'paddle_restore[dev]'")
+
+PICTURE = {"model": "mirnet_v2_small"}
+RAW = {"model": "sid_unet"}
+SLOW = {**PICTURE, "self_ensemble": "x8", "tile": "64"}
+
+
+def decode(content):
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def in_background(call):
+    """Start a request; return (thread, list that gets its answer)."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
+    thread.start()
+    return thread, answers
+
+
+def test_a_picture_has_the_restorers_pixels(service, exported, files):
+    answer = service.post(params=PICTURE, content=(files / "a.png").read_bytes())
+    assert answer.status_code == 200, answer.text[:200]
+    expected = to_integer(Restorer(exported / "mirnet", threads=1)(files / "a.png"), 8)
+    assert np.abs(decode(answer.content).astype(int) - expected).max() <= 1
+    assert answer.headers["content-type"] == "image/png"
+    assert float(answer.headers["x-seconds"]) > 0
+    assert answer.headers["x-model"] == "mirnet_v2_small"
+    assert len(answer.headers["x-model-version"]) == 12
+    assert "x-ratio" not in answer.headers
+    form = service.post(data=PICTURE, files={"file": ("a.png", (files / "a.png").read_bytes())})
+    assert form.content == answer.content
+    assert "a-restored.png" in form.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "media", "dtype"),
+    [
+        ("deep.png", {}, "image/png", np.uint16),
+        ("deep.png", {"depth": "8"}, "image/png", np.uint8),
+        ("a.png", {"format": "tif", "depth": "16"}, "image/tiff", np.uint16),
+        ("a.png", {"format": "jpg"}, "image/jpeg", np.uint8),
+        ("a.png", {"format": "webp", "tile": "64", "self_ensemble": "x8"}, "image/webp", np.uint8),
+    ],
+)
+def test_formats_and_depths(service, files, name, options, media, dtype):
+    answer = service.post(params={**PICTURE, **options}, content=(files / name).read_bytes())
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media), answer.text[:200]
+    picture = decode(answer.content)
+    assert (picture.shape, picture.dtype) == ((40, 56, 3), dtype)
+
+
+def test_a_raw_file(service, exported, files):
+    content = (files / "a.dng").read_bytes()
+    answer = service.post(params=RAW, content=content)
+    restorer = Restorer(exported / "sid", threads=1)
+    frame = restorer.read(files / "a.dng")
+    assert float(answer.headers["x-ratio"]) == pytest.approx(frame.ratio, rel=1e-3)
+    expected = restorer.run([frame], 16)[0].picture
+    assert np.abs(decode(answer.content).astype(int) - expected).max() <= 2
+    lifted = service.post(params={**RAW, "ratio": "50"}, content=content)
+    assert lifted.headers["x-ratio"] == "50"
+    assert lifted.content != answer.content
+    preview = service.post("/v1/preview", params={**RAW, "ratio": "50"}, content=content)
+    assert preview.headers["content-type"] == "image/jpeg"
+    assert decode(preview.content).shape == (66, 96, 3)
+    darker = service.post("/v1/preview", params={**RAW, "ratio": "1"}, content=content)
+    assert decode(darker.content).mean() < decode(preview.content).mean()
+
+
+def test_the_place_is_told_only_where_it_is_asked_for(service, files, tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})  # GPS
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = Image.new("RGB", (40, 40), (128, 128, 128))
+    grey.save(tmp_path / "gps.jpg", exif=exif, icc_profile=profile)
+    for wanted, options in ((False, {}), (True, {"metadata": "keep"})):
+        for form in ("png", "jpg", "tif", "webp"):
+            content = (tmp_path / "gps.jpg").read_bytes()
+            answer = service.post(params={**PICTURE, "format": form, **options}, content=content)
+            told = Image.open(io.BytesIO(answer.content))
+            assert bool(told.getexif().get_ifd(0x8825)) == wanted
+            assert told.info.get("icc_profile") == profile
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "status", "message"),
+    [
+        ({}, "a.png", 422, "model: several are served, name one of them: mirnet_v2_small, sid_unet"),
+        ({"model": "../../etc"}, "a.png", 404, "model: there is none of that name; choose from:"),
+        ({**PICTURE, "tle": "1"}, "a.png", 422, "tle: unknown parameter; did you mean 'tile'?"),
+        ({**PICTURE, "tile": "0"}, "a.png", 422, "tile: must be auto or a whole number from 16 to 16384"),
+        ({**PICTURE, "tile": "16384"}, "a.png", 422, "tile: mirnet_v2_small may have at most"),
+        ({**RAW, "tile": "32"}, "a.dng", 422, "tile 32: sid_unet looks so far"),
+        ({**RAW, "ratio": "nan"}, "a.dng", 422, "ratio: must be auto or a number from 0.01 to 100000"),
+        ({**PICTURE, "format": "jpg", "depth": "16"}, "a.png", 422, "depth: jpg has 8 bits"),
+        ({**PICTURE, "depth": "12"}, "a.png", 422, "depth: must be 8 or 16"),
+        (RAW, "a.png", 415, "a.png: is a picture, and sid_unet restores raw files"),
+        (PICTURE, "a.dng", 415, "a.dng: is a raw file, and mirnet_v2_small restores pictures"),
+        (PICTURE, b"hello, world", 415, "the file: is no PNG, JPEG, TIFF, WebP or BMP"),
+        (RAW, b"hello, world", 422, "the file: cannot be read ("),
+        (PICTURE, b"\x89PNG\r\n\x1a\n", 422, "the file: cannot be read as a picture"),
+        (PICTURE, "large.png", 413, "large.png: has 1000x1001 = 1.0 million pixels, and the limit here is 1"),
+        (PICTURE, b"", 400, "the request holds no file"),
+        (PICTURE, b"x" * 2_000_001, 413, "the file is larger than 2 MB"),
+    ],
+)
+def test_mistakes_are_one_line(service, files, options, content, status, message):
+    if isinstance(content, str):
+        answer = service.post(data=options, files={"file": (content, (files / content).read_bytes())})
+    else:
+        answer = service.post(params=options, content=content)
+    assert answer.status_code == status, answer.text[:200]
+    line = answer.json()["error"]
+    assert list(answer.json()) == ["error"]
+    assert message in line
+    assert "\n" not in line
+    assert str(service.temporary) not in line
+    assert "upload" not in line
+    assert service.metric("paddle_restore_requests_open") == 0
+
+
+def test_a_body_is_bounded_while_it_comes(service):
+    def endless():
+        for _ in range(1000):
+            yield b"x" * 100_000
+
+    start = time.monotonic()
+    answer = service.post(params=PICTURE, content=endless())
+    assert answer.status_code == 413
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("multipart/form-data", b"x", "needs a boundary"),
+        ("multipart/form-data; boundary=b", b"rubbish", "is broken"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc',
+            "is cut short",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n' * 30 + b"--b--\r\n",
+            "x: is given twice",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + b"m" * 900 + b"\r\n--b--\r\n",
+            "is too long",
+        ),
+    ],
+)
+def test_forms_that_are_none(service, kind, body, message):
+    answer = service.post(content=body, headers={"Content-Type": kind})
+    assert answer.status_code in (400, 422)
+    assert message in answer.json()["error"]
+
+
+def test_no_file_stays(service, files):
+    service.post(params=PICTURE, content=(files / "a.png").read_bytes())
+    roots = list(service.temporary.glob("paddle-restore-*"))
+    assert len(roots) == 1
+    assert roots[0].stat().st_mode & 0o77 == 0
+    assert not list(roots[0].iterdir())
+
+
+def test_what_is_there(service):
+    models = service.client.get("/v1/models").json()["models"]
+    assert [(model["name"], model["input"]) for model in models] == [
+        ("mirnet_v2_small", "picture"),
+        ("sid_unet", "raw"),
+    ]
+    assert all(model["licence"] and model["spec"]["halo"] for model in models)
+    assert ".dng" in models[1]["suffixes"]
+    assert service.client.get("/healthz").json() == {"status": "ok"}
+    assert service.client.get("/readyz").json() == {"status": "ready"}
+    missing = service.client.get("/v1/nothing")
+    assert (missing.status_code, missing.json()) == (404, {"error": "there is nothing at this address"})
+    wrong = service.client.get("/v1/restore")
+    assert (wrong.status_code, wrong.json()) == (405, {"error": "GET is not possible here"})
+    assert service.metric("paddle_restore_workers") == 1
+    assert service.metric('paddle_restore_resident_bytes{process="workers"}') > 1e7
+
+
+def test_other_sites_pages_are_refused(service, files):
+    content = (files / "a.png").read_bytes()
+    answer = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    # A foreign name that leads here, as in DNS rebinding.
+    for host, status in (("evil.example", 403), ("[", 403), ("localhost:80", 200), ("[::1]", 200)):
+        assert service.client.get("/v1/models", headers={"Host": host}).status_code == status, host
+
+
+def test_a_full_queue_refuses_at_once_and_those_who_leave_make_room(service, files):
+    content = (files / "slow.png").read_bytes()
+    url = f"{service.url}/v1/restore"
+
+    def leave():
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(url, params=SLOW, content=content, timeout=4)
+
+    first, _ = in_background(leave)
+    service.until("paddle_restore_workers_busy", 1)
+    second, _ = in_background(leave)
+    service.until("paddle_restore_requests_open", 2)
+    start = time.monotonic()
+    refused = service.post(params=PICTURE, content=content)
+    assert time.monotonic() - start < 2
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    first.join()
+    second.join()
+    service.until("paddle_restore_requests_open", 0, seconds=5)
+    # The worker stops within a window, and not after the whole picture.
+    service.until("paddle_restore_workers_busy", 0, seconds=10)
+    assert service.post(params=PICTURE, content=(files / "a.png").read_bytes()).status_code == 200
+    assert not list(next(service.temporary.glob("paddle-restore-*")).iterdir())
+
+
+def test_progress(service, files):
+    content, id = (files / "slow.png").read_bytes(), "0123456789abcdef"
+    call = lambda: service.post(params=SLOW, content=content, headers={"X-Request-Id": id})  # noqa: E731
+    thread, answers = in_background(call)
+    seen = set()
+    with httpx.Client(base_url=service.url) as client:
+        while thread.is_alive():
+            answer = client.get(f"/v1/progress/{id}")
+            if answer.status_code == 200 and answer.json()["state"] == "working":
+                seen.add((answer.json()["done"], answer.json()["total"]))
+            time.sleep(0.05)
+        assert client.get(f"/v1/progress/{id}").status_code == 404
+    assert answers[0].status_code == 200
+    assert len(seen) > 3
+    bad = service.post(params=PICTURE, content=content, headers={"X-Request-Id": "../x"})
+    assert (bad.status_code, bad.json()["error"][:12]) == (422, "X-Request-Id")
+
+
+def test_a_killed_worker_is_replaced(service, files):
+    content = (files / "slow.png").read_bytes()
+    before = service.metric("paddle_restore_workers_replaced_total")
+    thread, answers = in_background(lambda: service.post(params=SLOW, content=content))
+    service.until("paddle_restore_workers_busy", 1)
+    for pid in service.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    thread.join(10)
+    assert answers[0].status_code == 503
+    assert "was ended by the system" in answers[0].json()["error"]
+    assert service.client.get("/readyz").status_code == 503
+    service.until("paddle_restore_workers", 1, seconds=60)
+    assert service.metric("paddle_restore_workers_replaced_total") == before + 1
+    assert service.client.get("/readyz").status_code == 200
+    assert service.post(params=PICTURE, content=(files / "a.png").read_bytes()).status_code == 200
+
+
+def test_examples_are_what_the_service_says(service, files):
+    document = service.client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.")
+    models = document["paths"]["/v1/models"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert models["example"] == service.client.get("/v1/models").json()
+    responses = document["paths"]["/v1/restore"]["post"]["responses"]
+    told = {int(k): v["content"]["application/json"]["example"] for k, v in responses.items() if k != "200"}
+    content = (files / "a.png").read_bytes()
+    cut = (files / "a.png").read_bytes()[:300]
+    broken = service.post(data=PICTURE, files={"file": ("noisy.png", cut)})
+    assert broken.json() == told[broken.status_code]
+    kind = service.post(data=PICTURE, files={"file": ("night.dng", (files / "a.dng").read_bytes())})
+    assert kind.json()["error"] == told[415]["error"].replace("mirnet_v2 ", "mirnet_v2_small ")
+    foreign = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.json() == told[403]
+    answered = {name.lower() for name in responses["200"]["headers"]}
+    assert answered <= set(service.post(params=RAW, content=(files / "a.dng").read_bytes()).headers)
+
+
+def test_the_example_files_are_restored(service, tmp_path):
+    for address, options in (("/example.png", PICTURE), ("/example.dng", RAW)):
+        content = service.client.get(address).content
+        assert service.post(params=options, content=content).status_code == 200
+    (tmp_path / "x.png").write_bytes(service.client.get("/example.png").content)
+    assert read_image(tmp_path / "x.png").shape == (512, 768, 3)

@@ -1,0 +1,6 @@
+"""Serve exported folders by HTTP, with a page."""
+
+import _repository  # puts the repository's root on the path
+from paddle_restore.cli.main import main
+
+main("serve")
