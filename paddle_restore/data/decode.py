@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from operator import index
 from typing import BinaryIO, Union
 
 import cv2
@@ -121,7 +122,7 @@ class Tiff:
             others = itertools.islice(pages.pages, 1, 100)
             if any(other.subfiletype in _FULL_PICTURES for other in others):
                 raise NotSupported("holds several pictures (pages); save each as a file of its own")
-            self.size = (page.imagelength, page.imagewidth)
+            self.size = (index(page.imagelength), index(page.imagewidth))  # a broken tag may hold several
             self.orientation = page.tags.valueof(ORIENTATION, 1)
             icc = page.tags.valueof(ICC, b"")
         self.metadata = Metadata.of(read_file_tags(file.name), icc)

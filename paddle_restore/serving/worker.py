@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import queue
 import resource
 import sys
 import threading
 import traceback
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,9 @@ def main() -> int:
         answers.write(json.dumps(values) + "\n")
         answers.flush()
 
+    # What libraries say of hostile files would fill the log, and our own advice is for whoever has the file.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     _be_first_to_go()
     jobs: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()

@@ -160,6 +160,17 @@ def test_the_content_says_the_format(tmp_path):
         read_image(tmp_path / "page.jpg")
 
 
+def test_a_tiff_of_two_widths_is_broken(tmp_path):
+    Image.new("RGB", (44, 36)).save(tmp_path / "a.tif")
+    data = (tmp_path / "a.tif").read_bytes()
+    entry = data.index(struct.pack("<H", 256), int.from_bytes(data[4:8], "little"))
+    twice = struct.pack("<HHIHH", 256, 3, 2, 44, 36)
+    (tmp_path / "b.tif").write_bytes(data[:entry] + twice + data[entry + 12 :])
+    for read in (image_size, read_image):
+        with pytest.raises(UserError, match=r"b\.tif: cannot be read as a picture"):
+            read(tmp_path / "b.tif")
+
+
 def png_header(height, width):
     data = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     crc = struct.pack(">I", zlib.crc32(b"IHDR" + data))

@@ -101,7 +101,7 @@ def test_workers_end_with_the_service(exported):
         (("--model_dir", "MODEL", "--seconds", "0"), None, "--seconds must be above 0"),
         (("--model_dir", "MODEL", "--queue", "-1"), None, "--queue must be 0 or more"),
         (("--model_dir", "MODEL"), "short", "must have at least 16 ASCII characters"),
-        (("--model_dir", "MODEL", "--backend", "onnx"), None, "has no onnx graph"),
+        (("--model_dir", "MODEL", "--backend", "eager"), None, "runs without the network's code"),
     ],
 )
 def test_mistakes_at_the_start_are_one_line(exported, words, token, message):
