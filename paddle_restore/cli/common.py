@@ -91,7 +91,10 @@ def ratio(text: str) -> Union[float, None]:
     """Parse --ratio: a positive number, or `auto` (None)."""
     if text == "auto":
         return None
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.01 <= value <= 1e5:
         raise argparse.ArgumentTypeError("must be auto or a number from 0.01 to 100000")
     return value
@@ -118,6 +121,24 @@ def averaging_of(args: argparse.Namespace) -> Any:
     return Averaging(args.self_ensemble == "x8", args.samples, args.seed)
 
 
+def add_restorer(parser: argparse.ArgumentParser) -> None:
+    """Add every option that says how a model is run."""
+    add_backend(parser)
+    add_device(parser)
+    add_averaging(parser)
+    add_tiling(parser)
+
+
+def restorer_of(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Any:
+    """Open the model that these options run."""
+    averaging = averaging_of(args)
+    args.device = use_device(args.device)
+    from paddle_restore.inference.restorer import Restorer
+
+    options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
+    return Restorer(model, weights, *options)
+
+
 def add_tiling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
@@ -135,14 +156,17 @@ def add_tiling(parser: argparse.ArgumentParser) -> None:
 
 
 def _tile(text: str) -> Union[int, str]:
-    return text if text in ("auto", "none") else positive(text)
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("must be auto, none or a number of pixels")
+    return int(text)
 
 
 def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
+    return int(text)
 
 
 def boolean(text: str) -> bool:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NoReturn, Optional
 
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say
 
 # command: (module, what it does). A module has add_arguments(parser) and run(args) -> exit code.
 COMMANDS = {
@@ -79,5 +80,5 @@ class Parser(argparse.ArgumentParser):
 
 def fail(error: UserError) -> int:
     """Print a user's mistake as one line; return its exit code."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    say(f"error: {' '.join(str(error).split())}")
     return 2

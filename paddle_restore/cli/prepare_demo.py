@@ -1,4 +1,4 @@
-"""Make the demo data: a small SID tree of raw files, and noisy and clean pictures."""
+"""Make the demo data: small SID trees of Bayer and X-Trans raw files, and noisy and clean pictures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from paddle_restore.errors import UserError
 # Raised whenever other files come out of the same seed.
 VERSION = 2
 CAMERA = Path(__file__).resolve().parents[2] / "configs/cameras/sony_a7s2.yml"
-KINDS = {"sid": scenes.write_sid_tree, "srgb": scenes.write_srgb_pairs}
+KINDS = {
+    "sid": scenes.write_sid_tree,
+    "xtrans": scenes.write_xtrans_tree,
+    "srgb": scenes.write_srgb_pairs,
+}
+LISTS = {"sid": "Sony_*_list.txt", "xtrans": "Fuji_*_list.txt"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("data/demo"), metavar="DIR")
-    parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="raw scenes, pictures or both")
+    parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="raw scenes, pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--camera", type=Path, default=CAMERA, help="sensor (YAML)")
     parser.add_argument("--force", action="store_true", help="make it anew even if it is there")
@@ -43,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
         if made == wanted and not args.force:
             print(f"{args.output}: the {kind} demo is there already (--force makes it anew)")
             continue
-        if kind == "sid" and made is None and not args.force:
-            _refuse_foreign_lists(args.output)
+        if kind in LISTS and made is None and not args.force:
+            _refuse_foreign_lists(args.output, LISTS[kind])
         _write(manifest, {})
         folder = args.output / "pairs" if kind == "srgb" else args.output
         rows = list(write(folder, camera, args.seed))
@@ -69,7 +74,7 @@ def _write(manifest: Path, made: dict) -> None:
         path.write_text(json.dumps(made), encoding="utf-8")
 
 
-def _refuse_foreign_lists(root: Path) -> None:
+def _refuse_foreign_lists(root: Path, pattern: str) -> None:
     """Somebody's own SID set must not lose its lists."""
-    for path in sorted(root.glob("Sony_*_list.txt")):
+    for path in sorted(root.glob(pattern)):
         raise UserError(f"{path}: was not made by this command; choose another --output")

@@ -108,6 +108,7 @@ def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Option
     items = find_items(args.input, wanted, what, args.output, args.format)
     run = _Run(restorer, args, _targets(args), single=len(items) == 1 and args.input[0].is_file())
     make_folder(items[0].written.parent)
+    _check_reports(args.summary, args.compare)
     _say_what_is_skipped(args.input, items, restorer)
     if restorer.spec.raw and restorer.preprocess.ratio == "known" and not (args.ratio or args.target):
         print(
@@ -125,8 +126,11 @@ def restore_files(restorer: Restorer, args: argparse.Namespace, recorder: Option
     if args.target and run.scores:
         print(_format("mean", {name: float(np.mean([s[name] for s in run.scores])) for name in METRICS}))
     if args.compare and run.sheet.rows:
-        run.sheet.write(args.compare)
-        print(f"before and after -> {args.compare}")
+        sheet = args.compare
+        if world > 1:  # each process has its own files to show
+            sheet = sheet.with_name(f"{sheet.stem}.{rank + 1}{sheet.suffix}")
+        run.sheet.write(sheet)
+        print(f"before and after -> {sheet}")
     kept = f", {len(there)} were there already" if there else ""
     share = f" (process {rank + 1} of {world})" if world > 1 else ""
     print(f"restored {len(todo) - run.failed} of {len(items)} files to {args.output}{kept}{share}")
@@ -195,12 +199,13 @@ class _Run:
             start = time.perf_counter()
             try:
                 self._run_network(group, key)
-            except UserError:
+            except (UserError, MemoryError):
                 for job in group:  # one by one, to tell which it was
                     with _caught(job):
                         self._run_network([job], key)
-            for job in group:
-                job.seconds += (time.perf_counter() - start) / len(group)
+            else:
+                for job in group:
+                    job.seconds += (time.perf_counter() - start) / len(group)
         for job in ready:
             if self.args.compare and job.restored and not self.sheet.full:
                 self.sheet.add(job.item.path.name, job.frame, job.restored)
@@ -300,14 +305,31 @@ def _append(path: Path, job: _Job) -> None:
     else:
         values.update(output=str(job.item.written), ratio=job.restored.ratio, **job.scores)
     line = json.dumps(values, ensure_ascii=False) + "\n"
+    _append_bytes(path, line.encode())
+
+
+def _append_bytes(path: Path, content: bytes) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(handle, line.encode())
+            if os.write(handle, content) < len(content):
+                raise OSError("the disk is full")
         finally:
             os.close(handle)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _check_reports(summary: Optional[Path], sheet: Optional[Path]) -> None:
+    """Raise UserError for reports that could not be written, before hours of work and not after."""
+    if summary:
+        _append_bytes(summary, b"")
+    if sheet:
+        if not is_picture(sheet):
+            raise UserError(f"{sheet}: choose a name that ends in .png, .jpg, .tif or .webp")
+        if sheet.is_dir():
+            raise UserError(f"{sheet}: is a folder; name a picture for --compare")
+        make_folder(sheet.parent)
 
 
 def _say_what_is_skipped(inputs: Sequence[Path], items: Sequence[Item], restorer: Restorer) -> None:

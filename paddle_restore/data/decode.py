@@ -37,7 +37,9 @@ _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
 
 # A broken file is one line of ours, not several of theirs. The setter's name is OpenCV 5's, or 4's.
 (cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+_log = logging.getLogger("tifffile")
+_log.addHandler(logging.NullHandler())
+_log.propagate = False  # Paddle gives the root logger a handler
 
 
 class NotSupported(Exception):

@@ -86,7 +86,7 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
         if height * width > max_pixels:
             raise UserError(
                 f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the limit is "
-                f"{max_pixels / 1e6:g} million; raise it if the file is yours, or make the picture smaller"
+                f"{max_pixels / 1e6:g} million; make the picture smaller, or cut it"
             )
         stored = opened.decode()
         if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:

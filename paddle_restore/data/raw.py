@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
@@ -21,6 +18,7 @@ from paddle_restore.data.image import PICTURE_SUFFIXES
 from paddle_restore.data.mosaic import XTRANS, RawImage
 from paddle_restore.data.pixels import upright as upright
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import quiet
 
 
 def _survive_forks() -> None:
@@ -62,24 +60,10 @@ def _open(path: Path) -> rawpy.RawPy:
     if path.suffix.lower() in PICTURE_SUFFIXES - {".tif", ".tiff"}:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
     try:
-        with _quiet():
+        with quiet():
             return rawpy.imread(str(path))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep LibRaw from printing about broken files itself: the error says it in one line."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -96,7 +80,7 @@ def read_raw(path: str | Path) -> RawImage:
     path = Path(path)
     with _open(path) as raw:
         try:
-            with _quiet():
+            with quiet():
                 mosaic = raw.raw_image_visible
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
@@ -184,7 +168,7 @@ def develop(path: str | Path) -> np.ndarray:
                 f"and this one has {raw.sizes.width}x{raw.sizes.height}"
             )
         try:
-            with _quiet():
+            with quiet():
                 return raw.postprocess(
                     use_camera_wb=True, half_size=False, no_auto_bright=True, output_bps=16, user_flip=0
                 )

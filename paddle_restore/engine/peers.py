@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import NoReturn, Optional
 
 from paddle_restore.engine import distributed
 from paddle_restore.engine.signals import Stopped
@@ -63,12 +63,12 @@ def watched(rank: int, world: int) -> Iterator[None]:
 class Peers:
     """A connection between rank 0 and every other process, which the system closes when one of them dies.
 
-    On each of them nothing is sent but a line of JSON from either side: {"code": exit code, "text":
-    error}, before it ends.
+    On each of them nothing is sent but a line of JSON from either side, before it ends: {"code": exit
+    code, "text": error, "process": whose}. Rank 0 passes on to all what it hears of one.
     """
 
     def __init__(self, rank: int, world: int):
-        self.failed, self.code = threading.Event(), 1
+        self.rank, self.failed, self.code = rank, threading.Event(), 1
         own = os.path.join(
             os.environ.get("PADDLE_LOG_DIR", "log"), f"workerlog.{os.environ.get('PADDLE_LOCAL_RANK', rank)}"
         )
@@ -79,9 +79,10 @@ class Peers:
         for peer, connection in self.connections.items():
             threading.Thread(target=self._watch, args=(peer, connection), daemon=True).start()
 
-    def say(self, code: int, text: str) -> None:
-        """Tell the others how this process ends."""
-        line = json.dumps({"code": code, "text": text[-_LONGEST // 10 :]}) + "\n"
+    def say(self, code: int, text: str, process: Optional[int] = None) -> None:
+        """Tell the others how this process, or `process`, ends."""
+        process = self.rank if process is None else process
+        line = json.dumps({"code": code, "text": text[-_LONGEST // 10 :], "process": process}) + "\n"
         for connection in self.connections.values():
             with suppress(OSError):
                 connection.sendall(line.encode())
@@ -97,15 +98,19 @@ class Peers:
         code, text = 1, "it was killed, or its machine has gone"
         with suppress(OSError, ValueError):
             words = json.loads(connection.makefile(encoding="utf-8").readline(_LONGEST))
-            code, text = words["code"], words["text"]
+            code, text, peer = words["code"], words["text"], words["process"]
         if code == 0 or self.failed.is_set():
             return
         self.code = code
         self.failed.set()
+        if self.rank == 0:
+            self.say(code, text, peer)
         time.sleep(GRACE)  # within which this process may come to the same end by itself
-        text = f"process {peer} of this job has failed (its log: {self.logs[peer]}):\n{text}"
-        self.say(code, text)
-        print(text, file=sys.stderr, flush=True)
+        print(
+            f"process {peer} of this job has failed (its log: {self.logs[peer]}):\n{text}",
+            file=sys.stderr,
+            flush=True,
+        )
         os._exit(code)
 
 

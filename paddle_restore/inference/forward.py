@@ -39,6 +39,10 @@ class Averaging:
     samples: int = 1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.seed < 0:  # the mean of none would be a black picture
+            raise UserError(f"samples must be 1 or more, and seed 0 or more, not {self.samples}, {self.seed}")
+
     def __str__(self) -> str:
         """What reports say: published numbers are with or without."""
         parts = ["x8 self-ensemble" if self.self_ensemble else "no self-ensemble"]
@@ -118,7 +122,16 @@ class Forward:
         inputs = [np.stack([w.turned.window(*w.place) for w in batch])]
         if self.spec.latent:
             inputs.append(np.stack([noise_window(self.spec.latent, w.seed, *w.place) for w in batch]))
-        outputs = self.network(*inputs)
+        try:
+            outputs = self.network(*inputs)
+        except (MemoryError, UserError):
+            raise
+        except Exception as error:  # every library has classes of its own
+            reason = " ".join(str(error).split())[:200]  # of a page
+            raise UserError(
+                f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "
+                "belong together"
+            ) from error
         shape = (len(batch), 3, *(side * self.spec.scale for side in batch[0].shape))
         if outputs.shape != shape or not np.isfinite(outputs).all():
             raise UserError(

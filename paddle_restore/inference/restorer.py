@@ -102,6 +102,8 @@ class Restorer:
             network, spec = _open_model(str(model), weights, backend or "eager", device, precision)
             self.preprocess, own_noise = Preprocess(), False
         tiling = check_tiling(tile, memory)
+        if batch_size < 1:
+            raise UserError(f"batch_size must be 1 or more, not {batch_size!r}")
         if own_noise and isinstance(tiling.side, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
@@ -142,6 +144,10 @@ class Restorer:
         The input's colour profile and EXIF go along, unless `metadata` is False.
         Raises UserError like `__call__`, and for what cannot be written.
         """
+        if depth not in (None, 8, 16):
+            raise UserError(f"depth must be 8 or 16, not {depth!r}")
+        if not is_picture(Path(output)):
+            raise UserError(f"{output}: choose a name that ends in .png, .jpg, .tif or .webp")
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
         del frame  # writing a large picture needs its memory
@@ -161,6 +167,8 @@ class Restorer:
                 f"{self.spec.id} restores raw frames: give a raw file or a RawImage, not an array, "
                 "which says nothing of levels and colours"
             )
+        if ratio is not None and not 0 < ratio < float("inf"):
+            raise UserError(f"ratio must be a number above 0, not {ratio!r}")
         raw = source if isinstance(source, RawImage) else read_raw(source)
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
@@ -232,7 +240,7 @@ def _checked(picture: np.ndarray) -> np.ndarray:
     """(H, W) or (H, W, 3) of any number type -> (H, W, 3) uint8, uint16 or float32 in [0, 1]."""
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], 3, axis=2)
-    if picture.ndim != 3 or picture.shape[2] != 3:
+    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise UserError(f"a picture has the shape (H, W, 3) or (H, W), and this array {picture.shape}")
     if picture.dtype in (np.uint8, np.uint16):
         return picture
@@ -275,6 +283,7 @@ def _open_folder(
 def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str) -> tuple:
     import paddle
 
+    from paddle_restore.inference.backends import check_device, check_paddle_gpu
     from paddle_restore.inference.backends.eager import EagerNetwork
     from paddle_restore.models import create_model, list_models
     from paddle_restore.weights import load_weights
@@ -288,6 +297,9 @@ def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: 
         )
     if weights is None:
         raise UserError(f"{id}: needs weights; name a file (pretrained/README.md says where they come from)")
+    check_device(device)
+    if device == "gpu":
+        check_paddle_gpu()
     paddle.set_device(device)
     model = create_model(id)
     load_weights(model, Path(weights))

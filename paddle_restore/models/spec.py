@@ -19,6 +19,12 @@ class Latent:
     channels: int
     stride: int
 
+    def __post_init__(self) -> None:
+        for name in ("channels", "stride"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 0 < value <= 4096:
+                raise ValueError(f"latent: {name} must be a positive integer, not {value!r}")
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -52,6 +58,10 @@ class ModelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 < value <= 4096:
                 raise ValueError(f"{self.id}: {name} must be a positive integer, not {value!r}")
+        if self.latent and self.multiple % self.latent.stride:
+            raise ValueError(
+                f"{self.id}: multiple {self.multiple} must be one of the latent's stride {self.latent.stride}"
+            )
         if not (isinstance(self.memory, int) and self.memory >= 0):
             raise ValueError(f"{self.id}: memory must be a number of bytes, not {self.memory!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):

@@ -16,6 +16,7 @@ from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference.export import export
+from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.package import Preprocess
 
 
@@ -94,8 +95,10 @@ def test_processes_share_the_files(pictures, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     for rank, files in ((0, ["a.png", "c.jpg"]), (1, ["b.png"])):
         monkeypatch.setenv("PADDLE_TRAINER_ID", str(rank))
-        run("restore", folder, "--model", pictures, "--output", tmp_path / str(rank))
+        words = ("--output", tmp_path / str(rank), "--compare", tmp_path / "sheet.png")
+        run("restore", folder, "--model", pictures, *words)
         assert names(tmp_path / str(rank)) == files
+    assert {path.name for path in tmp_path.glob("sheet*")} == {"sheet.1.png", "sheet.2.png"}
 
 
 def test_a_summary_and_a_sheet_of_raw_files(raws, sid_tree, tmp_path):
@@ -139,11 +142,29 @@ def test_arrays(pictures, raws, tmp_path):
         (np.full((20, 24, 3), 255.0), r"lies in \[0, 1\].* \[255, 255\]"),
         (np.zeros((20, 24, 3), np.int64), "uint8, uint16 or float"),
         (np.zeros((2, 3, 3)), "too small"),
+        (np.zeros((0, 5, 3)), r"this array \(0, 5, 3\)"),
     ],
 )
 def test_arrays_that_are_no_pictures(pictures, array, message):
     with pytest.raises(UserError, match=message):
         Restorer(pictures)(array)
+
+
+def test_arguments_that_would_give_no_picture(pictures, raws, tmp_path):
+    for wrong in ({"batch_size": 0}, {"device": "tpu"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            Restorer(pictures, **wrong)
+    with pytest.raises(UserError, match="samples must be 1 or more"):
+        Averaging(samples=0)
+    raw = RawImage(np.full((64, 64), 600, np.uint16), "RGGB", (60,) * 4, 1023)
+    for ratio in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="ratio must be a number above 0"):
+            Restorer(raws)(raw, ratio)
+    picture = np.zeros((20, 24, 3))
+    with pytest.raises(UserError, match="depth must be 8 or 16"):
+        Restorer(pictures).save(picture, tmp_path / "a.png", depth=12)
+    with pytest.raises(UserError, match=r"a.gif: choose a name"):
+        Restorer(pictures).save(picture, tmp_path / "a.gif")
 
 
 def test_kinds_are_not_mixed_up(pictures, raws, folder, tmp_path, capsys):
@@ -170,6 +191,24 @@ def test_a_broken_file_leaves_the_rest(pictures, folder, tmp_path, capsys):
     assert ["error" in row for row in rows] == [False, True, False, True]
 
 
+def test_a_frame_that_does_not_fit_into_memory_leaves_the_rest(
+    pictures, folder, tmp_path, capsys, monkeypatch
+):
+    write_image(folder / "b.png", np.zeros((40, 24, 3)))
+    run_all = Forward.run
+
+    def run_small(self, sources, *words):
+        if any(source.picture_size[0] > 20 for source in sources):
+            raise MemoryError
+        return run_all(self, sources, *words)
+
+    monkeypatch.setattr(Forward, "run", run_small)
+    words = ("--model", pictures, "--output", tmp_path / "out", "--batch_size", 4)
+    run("restore", folder, *words, code=1)
+    assert names(tmp_path / "out") == ["a.png", "c.jpg"]
+    assert "b.png: does not fit into memory; give --tile N" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -177,7 +216,12 @@ def test_a_broken_file_leaves_the_rest(pictures, folder, tmp_path, capsys):
         (("--model", "lamba"), "lamba: needs weights"),
         (("--model", "lamba", "--backend", "onnx"), "lamba: a network by its id is run by its own code"),
         (("--tile", "0"), "--tile"),
-        (("--tile", "some"), "--tile"),
+        (("--tile", "some"), "argument --tile: must be auto, none or a number of pixels"),
+        (("--batch_size", "many"), "argument --batch_size: must be a whole number, 1 or more"),
+        (("--ratio", "bright"), "argument --ratio: must be auto or a number from"),
+        (("--compare", "sheet.gif"), "sheet.gif: choose a name that ends in"),
+        (("--compare", "/proc/none/sheet.png"), "/proc/none: cannot write there"),
+        (("--summary", "/proc/none/s.jsonl"), "/proc/none/s.jsonl: cannot be written"),
         (("--memory", "-1"), "memory must be a number of GB"),
         (("--batch_size", "0"), "--batch_size"),
         (("--backend", "eager"), "runs without the network's code"),

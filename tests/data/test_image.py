@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
+import sys
 import zlib
 
 import cv2
@@ -313,3 +315,20 @@ def test_integers_of_a_tall_picture_are_those_of_its_rows():
     np.testing.assert_array_equal(
         to_float(to_integer(tall, 16)), to_integer(tall, 16).astype(np.float32) / 65535
     )
+
+
+def test_tifffile_logs_nothing_of_broken_tags(tmp_path, capfd):
+    """Paddle's import gives the root logger a handler, to which tifffile's lines went."""
+    write_image(tmp_path / "a.tif", np.zeros((16, 16, 3), np.uint8))
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        place = file.pages[0].tags[282].offset  # XResolution
+    data[place + 8 : place + 12] = (99999999).to_bytes(4, "little")
+    (tmp_path / "a.tif").write_bytes(data)
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        read_image(tmp_path / "a.tif")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capfd.readouterr().err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import paddle
@@ -228,6 +229,7 @@ def test_a_broken_onnx_is_one_line(exported, tmp_path, backend, content):
     [
         (("torch",), r"no backend 'torch' .*backends: paddle, onnx, openvino"),
         (("paddle", "cpu", "int8"), r"precision 'int8'"),
+        (("paddle", "tpu"), r"no device 'tpu'; devices: cpu, gpu"),
         (("paddle", "cpu", "fp16"), r"fp16 does not run on cpu here; use bf16 or fp32"),
         (("onnx",), r"has no onnx graph; export it with --format onnx"),
         (("openvino",), r"has no onnx graph; export it with --format onnx"),
@@ -240,6 +242,25 @@ def test_what_cannot_run_is_one_line(tmp_path, arguments, message):
     export(tiny_model("sid_unet"), tmp_path, "sid_unet", Preprocess())
     with pytest.raises(UserError, match=message):
         open_network(tmp_path, *arguments)
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle may have a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
+    export(tiny_model("sid_unet"), tmp_path, "sid_unet", Preprocess())
+    with pytest.raises(UserError, match=r"this PaddlePaddle finds no GPU"):
+        open_network(tmp_path, "paddle", "gpu")
+
+
+@pytest.mark.parametrize("backend", LIBRARIES)
+def test_threads_that_share_a_network_get_their_own_pictures(exported, backend):
+    pytest.importorskip(LIBRARIES[backend])
+    folder, _, spec = exported("sid_unet")
+    network = open_network(folder, backend)
+    batches = [inputs(spec, (1, 32, 32), seed)[0] for seed in range(3)] * 10
+    expected = [network(batch) for batch in batches]
+    with ThreadPoolExecutor(3) as threads:
+        for result, wanted in zip(threads.map(network, batches), expected):
+            np.testing.assert_allclose(result, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(("backend", "library"), [("onnx", "onnxruntime"), ("openvino", "openvino")])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from paddle_restore import create_model
-from paddle_restore.data.mosaic import unpacked
+from paddle_restore.data.mosaic import RawImage, unpacked
 from paddle_restore.data.raw import develop, upright
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
@@ -151,6 +151,9 @@ def test_an_export_that_differs_is_refused_and_leaves_the_old_one(tmp_path, monk
         ({"format": 2}, "format"),
         ({"graph": {"program": "../model.json", "parameters": "x"}}, "must be a file of the same folder"),
         ({"spec": {"id": "x"}}, "is broken"),
+        ({"spec": {"latent": {"channels": 3, "stride": 0}}}, "stride must be a positive integer, not 0"),
+        ({"spec": {"latent": {"channels": 10**12, "stride": 4}}}, "channels must be a positive integer"),
+        ({"spec": {"latent": {"channels": 3, "stride": 7}}}, "must be one of the latent's stride 7"),
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"postprocess": {"clip": [0, 255]}}, "postprocess.clip"),
     ],
@@ -158,9 +161,33 @@ def test_an_export_that_differs_is_refused_and_leaves_the_old_one(tmp_path, monk
 def test_a_tampered_description_is_one_line(tmp_path, change, message):
     export(create_model("sid_unet", width=4), tmp_path, "sid_unet", Preprocess())
     values = yaml.safe_load((tmp_path / "inference.yml").read_text())
+    if "latent" in change.get("spec", {}):
+        change = {"spec": {**values["spec"], **change["spec"]}}
     (tmp_path / "inference.yml").write_text(yaml.safe_dump({**values, **change}))
     with pytest.raises(UserError, match=message):
         read_package(tmp_path)
+
+
+@pytest.mark.parametrize("inputs", [[], ["nothing"], ["input", "input"]])
+def test_inputs_that_the_graph_does_not_have_are_one_line(tmp_path, inputs):
+    export(create_model("sid_unet", width=4), tmp_path, "sid_unet", Preprocess())
+    values = yaml.safe_load((tmp_path / "inference.yml").read_text())
+    values["graph"]["inputs"] = inputs
+    (tmp_path / "inference.yml").write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=r"the graph takes input, and inference.yml says"):
+        Restorer(tmp_path)
+
+
+def test_a_network_that_fails_is_one_line():
+    def network(batch):
+        raise RuntimeError("(InvalidArgument) Broadcast dimension\n  mismatch")
+
+    with pytest.raises(
+        UserError, match=r"cannot take this input \(\(InvalidArgument\) Broadcast dimension mis"
+    ):
+        restorer_of(network)(
+            RawImage(np.full((64, 64), 600, np.uint16), "RGGB", (512.0,) * 4, 4095.0, (1.0,) * 4)
+        )
 
 
 def test_a_missing_graph_is_one_line(tmp_path):

@@ -12,7 +12,7 @@ import rawpy
 
 from paddle_restore.data.files import atomic_path
 from paddle_restore.data.image import to_float, write_image
-from paddle_restore.data.synthetic.dng import dng_bytes, write_dng
+from paddle_restore.data.synthetic.dng import XTRANS_PATTERN, dng_bytes, write_dng
 from paddle_restore.data.synthetic.noise import Camera
 from paddle_restore.data.synthetic.unprocess import mosaic, radiance
 from paddle_restore.errors import UserError
@@ -61,6 +61,13 @@ SCENES = (
     Scene("10003", "chelsea", (0, 0, 300, 450), "GRBG"),
 )
 
+# LibRaw develops no X-Trans frame with fewer than 512 pixels a side.
+XTRANS_SCENES = (
+    Scene("00001", "retina", (320, 480, 516, 516), XTRANS_PATTERN),
+    Scene("00002", "immunohistochemistry", (0, 0, 512, 512), XTRANS_PATTERN),
+    Scene("10001", "astronaut", (0, 0, 512, 512), XTRANS_PATTERN),
+)
+
 SOURCES = """\
 Made by tools/prepare_demo.py from pictures that scikit-image carries. Their terms, as the documentation
 of skimage.data states them:
@@ -98,12 +105,24 @@ def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
     Sony/short, Sony/long and Sony_{train,test,val}_list.txt, with the authors' file names. The files
     are DNG under the name .ARW, which LibRaw opens by their content.
     """
-    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for number, scene in enumerate(SCENES):
+    return _write_tree(root, camera, seed, dict(enumerate(SCENES)), "Sony", "ARW")
+
+
+def write_xtrans_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
+    """Write the same of an X-Trans sensor, much smaller: Fuji/short, Fuji/long and its lists."""
+    return _write_tree(root, camera, seed, dict(enumerate(XTRANS_SCENES, 2000)), "Fuji", "RAF")
+
+
+def _write_tree(
+    root: Path, camera: Camera, seed: int, scenes: dict[int, Scene], folder: str, suffix: str
+) -> Iterator[list]:
+    """`scenes`: each under the number that, with the seed, its random values follow from."""
+    lists: dict[str, list[str]] = {}
+    for number, scene in scenes.items():
         rng = np.random.default_rng([seed, number])
         white_balance = _light(camera, rng)
         light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
-        long = f"Sony/long/{scene.id}_00_10s.ARW"
+        long = f"{folder}/long/{scene.id}_00_10s.{suffix}"
         common = {
             "pattern": scene.pattern,
             "black_level": camera.black_level,
@@ -115,21 +134,21 @@ def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
         # The reference is the average of many frames' worth of light, as good as noiseless.
         write_dng(root / long, _clean(camera, light), exposure_time=LONG_SECONDS, **common)
         for seconds in SHORT_SECONDS:
-            short = f"Sony/short/{scene.id}_00_{seconds}s.ARW"
+            short = f"{folder}/short/{scene.id}_00_{seconds}s.{suffix}"
             values = camera.expose(light, ISO, rng, min(LONG_SECONDS / float(seconds), MAX_RATIO))
             write_dng(root / short, values, exposure_time=float(seconds), **common)
-            lists[scene.split].append(f"./{short} ./{long} ISO{ISO} F8")
+            lists.setdefault(scene.split, []).append(f"./{short} ./{long} ISO{ISO} F8")
         height, width = light.shape
         yield [
             scene.id,
             scene.split,
             scene.photo,
             f"{width}x{height}",
-            scene.pattern,
+            scene.pattern if len(scene.pattern) == 4 else "X-Trans",
             f"{', '.join(SHORT_SECONDS)} of 10 s",
         ]
     for split, lines in lists.items():
-        with atomic_path(root / f"Sony_{split}_list.txt") as path:
+        with atomic_path(root / f"{folder}_{split}_list.txt") as path:
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

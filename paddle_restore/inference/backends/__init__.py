@@ -40,6 +40,7 @@ def open_network(
             f"no backend {backend!r} with precision {precision!r}; "
             f"backends: {', '.join(BACKENDS)}; precisions: {', '.join(PRECISIONS)}"
         )
+    check_device(device)
     if (precision, device) in (("fp16", "cpu"), ("bf16", "gpu")):
         better = "bf16 or fp32" if device == "cpu" else "fp16 or fp32"
         raise UserError(f"{precision} does not run on {device} here; use {better}")
@@ -47,6 +48,22 @@ def open_network(
     # Imported when asked for: two of the three libraries are optional.
     module = import_module(f"{__name__}.{backend}")
     return getattr(module, _CLASSES[backend])(folder, device, threads, precision, package)
+
+
+def check_device(device: str) -> None:
+    """Raise UserError for what is no kind of device."""
+    if device not in ("cpu", "gpu"):
+        raise UserError(f"no device {device!r}; devices: cpu, gpu")
+
+
+def check_paddle_gpu() -> None:
+    """Raise UserError where Paddle has no GPU: Paddle Inference would die with a segmentation fault."""
+    import paddle
+
+    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
+        raise UserError(
+            "this PaddlePaddle finds no GPU; install paddlepaddle-gpu and a driver, or use device cpu"
+        )
 
 
 def require(package: Package, folder: str | Path, graph: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Optional
 
@@ -48,6 +49,7 @@ class OpenVinoNetwork:
         config = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
             config["INFERENCE_NUM_THREADS"] = str(self.threads)
+        self._lock = threading.Lock()
         path = Path(folder) / package.graph.onnx
         content = read_onnx(path)
         try:
@@ -59,5 +61,6 @@ class OpenVinoNetwork:
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         # A graph that draws its own noise has one input, and ignores what is given.
         arrays = [np.ascontiguousarray(array, np.float32) for array in inputs[: len(self._model.inputs)]]
-        # The result lives in the request's own memory, which the next call writes to.
-        return self._model(arrays)[0].copy()
+        # The result lives in the request's own memory, which the next call, of any thread, writes to.
+        with self._lock:
+            return self._model(arrays)[0].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,7 +12,7 @@ import paddle
 from paddle import inference
 
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import require
+from paddle_restore.inference.backends import check_paddle_gpu, require
 from paddle_restore.inference.package import Package, read_package
 
 # Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
@@ -48,6 +49,7 @@ class PaddleNetwork:
         self.config = config = inference.Config(*files)
         config.disable_glog_info()
         if device == "gpu":
+            check_paddle_gpu()
             half = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
             config.enable_use_gpu(256, 0, half)
         else:
@@ -64,6 +66,13 @@ class PaddleNetwork:
             raise UserError(
                 f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
             ) from None
+        known = self._predictor.get_input_names()
+        if sorted(known) != sorted(package.graph.inputs):
+            raise UserError(
+                f"{folder}: the graph takes {', '.join(known)}, and inference.yml says "
+                f"{', '.join(package.graph.inputs) or 'nothing'}; export the model again"
+            )
+        self._lock = threading.Lock()
         self._inputs = [self._predictor.get_input_handle(name) for name in package.graph.inputs]
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
@@ -79,7 +88,8 @@ class PaddleNetwork:
             self.config.delete_pass(name)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
-        for handle, array in zip(self._inputs, inputs):
-            handle.copy_from_cpu(np.ascontiguousarray(array, np.float32))
-        self._predictor.run()
-        return self._output.copy_to_cpu()
+        with self._lock:  # the handles are one memory: another thread's picture would be taken for this one
+            for handle, array in zip(self._inputs, inputs):
+                handle.copy_from_cpu(np.ascontiguousarray(array, np.float32))
+            self._predictor.run()
+            return self._output.copy_to_cpu()

@@ -69,6 +69,15 @@ def test_the_demo_is_a_sid_data_set(demo):
     assert psnr(sample["baseline"].transpose(1, 2, 0), sample["target"].transpose(1, 2, 0)) < 18
 
 
+def test_the_demo_has_an_xtrans_set_too(demo):
+    options = SIDOptions(root=demo, train_list="Fuji_train_list.txt", eval_list="Fuji_test_list.txt")
+    data = SIDEval(options, model_spec("sid_unet_xtrans"))
+    assert [pair.group for pair in data.pairs] == ["x100", "x250", "x300"]
+    picture = to_float(develop(demo / "Fuji/long/10001_00_10s.RAF"))
+    photo = scenes.photograph(scenes.XTRANS_SCENES[2])
+    np.testing.assert_allclose(picture.mean((0, 1)), photo.mean((0, 1)), rtol=0.03)
+
+
 def test_short_exposures_are_the_long_one_divided_by_the_ratio(demo):
     long = read_raw(demo / "Sony/long/10001_00_10s.ARW").packed()
     for seconds, ratio in zip(scenes.SHORT_SECONDS, (100, 250, 300)):
@@ -127,7 +136,7 @@ def test_the_same_seed_gives_the_same_files(demo, tmp_path, capsys):
     assert filecmp.cmpfiles(demo, tmp_path, names, shallow=False)[0] == names
     capsys.readouterr()
     make_demo(tmp_path)
-    assert capsys.readouterr().out.count("there already") == 2
+    assert capsys.readouterr().out.count("there already") == len(prepare_demo.KINDS)
     assert json.loads((tmp_path / "sid.json").read_text())["seed"] == 0
 
 

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Make what a mode needs in test_tipc/data/MODEL: recipe.yml, infer/input, infer/target and, where nothing
+# is trained, weights/model.pdparams.
+#   bash test_tipc/prepare.sh test_tipc/configs/MODEL/train_infer_python.txt MODE
+# MODE: lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer, whole_infer,
+#       paddle2onnx_infer, serving_infer, benchmark_train
+# Nothing is downloaded: the data are made by tools/prepare_demo.py, once for all models (test_tipc/data/lite).
+#   TIPC_DATA=DIR      use this SID or SIDD data set instead
+#   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer, serving_infer: the published network with these weights, in place of
+#                      a very small one with weights from a few iterations
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. test_tipc/common_func.sh
+
+usage="usage: $0 PARAMETER_FILE MODE"
+[ $# -eq 2 ] || die "$usage"
+read_parameters "$1"
+MODE="$2"
+model_name="$(func_parser_value "${lines[1]}")"
+python="$(choose_python)"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
+
+case "$model_name" in
+  sid_unet) published=configs/sid/sony.yml kind=sid set=Sony crop=128 ;;
+  sid_unet_xtrans) published=configs/sid/fuji.yml kind=xtrans set=Fuji crop=96 ;;
+  lamba) published=configs/lamba/sony.yml kind=sid set=Sony crop=192 ;;
+  mirnet) published=configs/mirnet/sidd_1card.yml kind=srgb crop=64 ;;
+  mirnet_v2) published=configs/mirnet_v2/sidd_official.yml kind=srgb crop=64 ;;
+  mirnet_v2_small) published=configs/mirnet_v2/sidd_1card.yml kind=srgb crop=64 ;;
+  invdn) published=configs/invdn/sidd_1card.yml kind=srgb crop=64 ;;
+  *) die "$1: line 2 names no network of this repository: $model_name" ;;
+esac
+base="../../configs/$model_name/lite.yml" count=2
+if [ -n "${TIPC_WEIGHTS:-}" ]; then base="../../../$published"; fi
+case "$MODE" in
+  lite_train_lite_infer | paddle2onnx_infer | serving_infer) ;;
+  lite_train_whole_infer | whole_infer) count=1000000 ;;
+  whole_train_whole_infer)
+    [ -n "${TIPC_DATA:-}" ] || die "$MODE trains the published recipe, $published: set TIPC_DATA=DIR to its data"
+    base="../../../$published" count=1000000
+    ;;
+  benchmark_train) base="../../../$published" ;;
+  *) die "$usage" ;;
+esac
+
+# ---- data
+root="test_tipc/data/lite"
+if [ -n "${TIPC_DATA:-}" ]; then
+  [ -d "$TIPC_DATA" ] || die "TIPC_DATA: $TIPC_DATA is no folder"
+  root="$(cd "$TIPC_DATA" && pwd)"
+else
+  "$python" tools/prepare_demo.py --output "$root" --kind "$kind"
+  if [ "$kind" = srgb ]; then root="$root/pairs"; fi
+fi
+train=train eval=val
+if [ -d "$root/train_mini" ] && [ -d "$root/val_mini" ]; then train=train_mini eval=val_mini; fi
+
+# ---- recipe
+folder="test_tipc/data/$model_name"
+rm -rf "$folder/infer"
+mkdir -p "$folder/infer/input" "$folder/infer/target"
+{
+  echo "# Written by test_tipc/prepare.sh for $MODE."
+  echo "_base_: $base"
+  echo "data:"
+  echo "  root: '${root//\'/\'\'}'"
+  if [ "$kind" = srgb ]; then printf '  train_folder: %s\n  eval_folder: %s\n' "$train" "$eval"; fi
+  if [ "$MODE" = benchmark_train ]; then
+    # Without stages and without the recipe's schedule, so that any length goes.
+    printf '  limit: 2\n'
+    if [ -z "${TIPC_DATA:-}" ]; then printf '  crop: %s\n' "$crop"; fi
+    printf 'schedule: {kind: constant}\ntrain: {stages: [], epochs: null, iterations: 5, log_every: 1}\n'
+    printf 'eval: {every: null, metrics: [psnr], pictures: 0}\n'
+  fi
+} > "$folder/recipe.yml"
+
+# ---- pictures to infer
+link() { ln -sfn "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")" "$folder/infer/$2/"; }
+if [ "$kind" = srgb ]; then
+  noisy="$root/$eval/input" clean="$root/$eval/groundtruth"
+  if [ -d "$root/$eval/Noisy" ]; then noisy="$root/$eval/Noisy" clean="$root/$eval/GT"; fi
+  for part in input target; do
+    source="$noisy"
+    if [ "$part" = target ]; then source="$clean"; fi
+    files=("$source"/*)
+    [ -e "${files[0]}" ] || die "$source: no pictures"
+    for file in "${files[@]:0:count}"; do link "$file" "$part"; done
+  done
+else
+  mapfile -t pairs < "$root/${set}_test_list.txt"
+  for pair in "${pairs[@]:0:count}"; do
+    read -r short long _ <<< "$pair"
+    link "$root/$short" input
+    link "$root/$long" target
+  done
+fi
+
+# ---- weights
+case "$MODE" in whole_infer | paddle2onnx_infer | serving_infer)
+  weights="$folder/weights/model.pdparams"
+  mkdir -p "$folder/weights"
+  if [ -n "${TIPC_WEIGHTS:-}" ]; then
+    "$python" tools/convert_weights.py --source "$TIPC_WEIGHTS" --output "$weights"
+  else
+    "$python" tools/train.py -c "$folder/recipe.yml" --device cpu --seed 100 --overwrite --output_dir "$folder/run"
+    cp "$folder/run/best_model/model.pdparams" "$weights"
+  fi
+  ;;
+esac
+echo "$model_name $MODE: prepared in $folder"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The lite chain of every network, and its numbers; what CI runs.
+#   bash test_tipc/run_all.sh [MODEL...]     PYTHON=FILE     RECORD=1: record the numbers instead
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+. test_tipc/common_func.sh
+
+models=("$@")
+if [ $# -eq 0 ]; then models=(sid_unet sid_unet_xtrans lamba mirnet mirnet_v2 mirnet_v2_small invdn); fi
+python="${PYTHON:-python3}"
+onnx=model_linux_gpu_normal_normal_paddle2onnx_python_linux_cpu.txt
+failures=()
+
+# Prepare, run, and compare the numbers of mode $3 of model $1, by script $4 with parameter file $2.
+chain() {
+  local output=() folder="test_tipc/output/$1/$3" results="test_tipc/results/$1_$3.txt"
+  local started=$SECONDS file="test_tipc/configs/$1/$2"
+  case "$2" in train_dist*) folder="$folder/${2%.txt}" results="test_tipc/results/$1_$3_dist.txt" ;; esac
+  if [ -n "${RECORD:-}" ]; then output=(--record); fi
+  if bash test_tipc/prepare.sh "$file" "$3" && bash "test_tipc/$4" "$file" "$3" &&
+    "$python" test_tipc/compare_results.py --gt_file "$results" --log_file "$folder/*.log" "${output[@]}"; then
+    echo "== $1 $3 ${2%.txt}: $((SECONDS - started)) s"
+  else
+    failures+=("$1 $3 ${2%.txt}")
+  fi
+}
+
+libraries=0
+if "$python" -c 'import onnx, onnxruntime, paddle2onnx' 2> /dev/null; then libraries=1; fi
+for model in "${models[@]}"; do
+  chain "$model" train_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
+  if [ "$libraries" -eq 1 ]; then chain "$model" "$onnx" paddle2onnx_infer test_paddle2onnx.sh; fi
+done
+# Two processes: the trainer's matter more than the network's, so one network does.
+chain "${models[0]}" train_dist_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
+# Served and asked by HTTP, and compared with the restorer: again one.
+if "$python" -c 'import fastapi, uvicorn' 2> /dev/null; then
+  serving="test_tipc/configs/${models[0]}/model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
+  bash test_tipc/prepare.sh "$serving" serving_infer &&
+    bash test_tipc/test_serving_infer_python.sh "$serving" || failures+=("${models[0]} serving_infer")
+else
+  echo "serving was skipped: fastapi or uvicorn is not installed"
+fi
+
+if [ "$libraries" -eq 0 ]; then echo "ONNX was skipped: onnx, onnxruntime or paddle2onnx is not installed"; fi
+echo "== $((SECONDS / 60)) min $((SECONDS % 60)) s, ${#failures[@]} of the chains failed"
+if [ "${#failures[@]}" -gt 0 ]; then
+  printf 'failed: %s\n' "${failures[@]}"
+  exit 1
+fi
