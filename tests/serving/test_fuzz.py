@@ -228,14 +228,13 @@ def test_the_document(fuzzed):
 
 @pytest.mark.slow
 def test_ten_thousand(fuzzed, seeds):
-    first = ALL // 5
-    fuzz(fuzzed, seeds, 0, first)  # until everything that is kept is there
-    before = memory(fuzzed)
-    statuses = fuzz(fuzzed, seeds, first, ALL * 82 // 100 - first)
-    after = memory(fuzzed)
-    print(statuses, before, after)
+    statuses, resident, step = Counter(), [], ALL * 82 // 1000  # the rest is schemathesis's
+    for first in range(0, 10 * step, step):
+        statuses += fuzz(fuzzed, seeds, first, step)
+        resident.append(memory(fuzzed))
+    print(statuses, resident)
     told = run_schemathesis(fuzzed, ALL // 20)
     print("\n".join(told.splitlines()[-15:]))
     check_life(fuzzed)
-    assert after[0] < 1.05 * before[0]
-    assert after[1] < 1.05 * before[1]
+    # A worker keeps what its largest picture took; by the half, most wounds that make a large one were there.
+    assert all(last < 1.03 * half for half, last in zip(resident[4], memory(fuzzed)))
