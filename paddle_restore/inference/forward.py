@@ -139,7 +139,9 @@ class Forward:
                 "check the weights, the spec and the input's levels and ratio"
             )
         for window, output in zip(batch, outputs):
-            finished = window.assembly.put(np.clip(output, 0, 1))
+            # In its own memory: a copy of a large picture costs as much as a tenth of the network.
+            clipped = np.clip(output, 0, 1, out=output if output.flags.writeable else None)
+            finished = window.assembly.put(clipped)
             if finished:
                 window.canvas.put(window.turned, *finished)
 
@@ -178,7 +180,9 @@ class _Canvas:
             return
         part = rows[:, first + above - top : last + above - top, left : left + view.shape[2]]
         if self._values.dtype != np.float32:
-            view[:, first:last] = to_integer(part, self._depth)
+            # Rows first, as it works strip by strip, and small strips stay in the cache.
+            integers = to_integer(part.transpose(1, 2, 0), self._depth)
+            view[:, first:last] = integers.transpose(2, 0, 1)
         elif self._count == 1:
             view[:, first:last] = part
         else:
