@@ -45,10 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError("must be from 0 to 65535")
-    return value
+    if not (text.isdecimal() and int(text) < 65536):
+        raise argparse.ArgumentTypeError("must be a whole number from 0 to 65535")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
             max_body=args.max_mb * 1_000_000,
             max_pixels=args.max_mp * 1_000_000,
             seconds=args.seconds,
-            worker_memory=int(args.worker_memory * 1e9),
+            worker_memory=args.worker_memory * 1e9,
             memory=args.memory,
             threads=args.threads,
             device=args.device,
             backend=args.backend,
             precision=args.precision,
-            token=os.environ.get(TOKEN) or None,
+            token=os.environ.get(TOKEN),
         )
     )

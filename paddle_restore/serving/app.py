@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,7 +37,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
     )
-    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
+    app.add_middleware(Guard, service=service)
     _answer_errors_as_json(app)
     _add_work(app, service)
     _add_state(app, service)
@@ -59,6 +60,11 @@ def _answer_errors_as_json(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=499)  # to nobody; counted
+
+    @app.exception_handler(OSError)
+    async def full(_: Request, error: OSError) -> Response:
+        print(f"warning: a request's file cannot be kept: {error}", file=sys.stderr, flush=True)
+        return problem_response(Problem(503, f"no room for the file ({error.strerror})", retry_after=30))
 
     @app.exception_handler(Exception)
     async def bug(_: Request, error: Exception) -> Response:

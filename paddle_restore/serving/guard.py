@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from paddle_restore.serving.metrics import Metrics
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
+from paddle_restore.serving.service import Service
+from paddle_restore.serving.settings import LOCAL, TOKEN
 
 _DRAIN_SECONDS = 5.0
+_NO_ANSWER = 499  # the client went away before there was one
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,9 +32,9 @@ _HEADERS = {
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: Any, settings: Settings, metrics: Metrics):
-        self.app, self.settings, self.metrics = app, settings, metrics
-        self._token = settings.token.encode() if settings.token else None
+    def __init__(self, app: Any, service: Service):
+        self.app, self.service, self.settings = app, service, service.settings
+        self._token = self.settings.token.encode() if self.settings.token else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -47,16 +48,24 @@ class Guard:
                 await problem_response(problem)(scope, exchange.receive, exchange.send)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:  # a second signal
+            if exchange.status == _NO_ANSWER:
+                stopped = Problem(503, "the service was stopped")
+                await problem_response(stopped)(scope, exchange.receive, exchange.send)
+        except Exception:
+            exchange.status = 500  # answered outside of this
+            raise
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.count(route, exchange.status, time.perf_counter() - start)
+            self.service.metrics.count(route, exchange.status, time.perf_counter() - start)
 
     def _refusal(self, path: str, headers: Headers) -> Optional[Problem]:
-        # A page of another site could not read the answers, but it could keep the service busy.
-        if headers.get("sec-fetch-site") == "cross-site" and path.startswith("/v1/"):
-            return Problem(403, "requests from other sites' pages are refused")
-        if not (path.startswith("/v1/") or path == "/metrics"):
+        if len(self.service.connections) > self.settings.max_connections and path != "/healthz":
+            return Problem(503, "there are too many connections; try again later", retry_after=15)
+        if not (path.startswith("/v1/") or path in ("/metrics", "/openapi.json")):
             return None
+        if path.startswith("/v1/") and _of_another_site(headers, self._token is None):
+            return Problem(403, "requests from other sites' pages are refused")
         if self._token is None:
             return self._foreign_name(headers)
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -75,6 +84,18 @@ class Guard:
         return Problem(403, f"this service is for this machine; behind a proxy, give it a token ({TOKEN})")
 
 
+def _of_another_site(headers: Headers, local: bool) -> bool:
+    """Such a page could not read the answers, but it could keep the service busy.
+
+    Browsers say the site of a request's page where they trust the connection, and else its origin, which a
+    proxy's own name may differ from: behind one there is a token.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site or not (local and origin):
+        return site == "cross-site"
+    return origin.partition("://")[2] != headers.get("host")
+
+
 def problem_response(problem: Problem) -> JSONResponse:
     return JSONResponse({"error": problem.message}, problem.status, problem.headers)
 
@@ -90,7 +111,7 @@ class _Exchange:
         self._receive, self._send, self._most = receive, send, most
         self._api = scope["path"].startswith("/v1/")
         self._came = "100-continue" in Headers(scope=scope).get("expect", "").lower()
-        self.status = 499  # of a client that went away before there was an answer
+        self.status = _NO_ANSWER
 
     async def receive(self) -> Any:
         message = await self._receive()

@@ -95,7 +95,12 @@ def perform(
         kept = Metadata(icc=restored.form.metadata.icc)
         restored = replace(restored, form=replace(restored.form, metadata=kept))
     output = path.with_name(f"result.{kind}")
-    restorer.write(restored, output, depth)
+    try:
+        restorer.write(restored, output, depth)
+    except UserError as error:
+        if getattr(error.__context__, "errno", None) is None:
+            raise
+        raise Problem(503, str(error)) from None  # no room: not the client's mistake
     return Done(str(output), time.perf_counter() - start, restored.ratio)
 
 

@@ -169,7 +169,9 @@ class Pool:
                 self._idle.put_nowait(worker)
         if "done" in answer:
             return Done(**answer["done"])
-        raise Problem(answer.get("status", 499), answer.get("error", "the client went away"))
+        status = answer.get("status", 499)
+        retry_after = 30 if status == 503 else None  # the disk is full
+        raise Problem(status, answer.get("error", "the client went away"), retry_after)
 
     async def _next(self) -> Worker:
         while True:
@@ -181,6 +183,8 @@ class Pool:
                 return worker
 
     def _obituary(self, worker: Worker) -> str:
+        if self._stopping:
+            return "the service was stopped"
         if worker.over_memory:
             return (
                 f"needed more than the {self.settings.worker_memory / 1e9:.1f} GB of memory "
@@ -190,6 +194,13 @@ class Pool:
 
     async def _add(self) -> None:
         worker = await Worker.start(self.settings)
+        used, most = worker.resident() / 1e9, self.settings.worker_memory / 1e9
+        if used > most:
+            worker.kill()
+            raise UserError(
+                f"--worker_memory {most:g}: a worker takes {used:.2f} GB as soon as its models "
+                "are open; allow more"
+            )
         self.workers.add(worker)
         self._idle.put_nowait(worker)
         self._spawn(self._replace_at_end(worker))

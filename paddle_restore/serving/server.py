@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
+import time
 from typing import Any
 
 import uvicorn
@@ -14,6 +16,8 @@ from paddle_restore.serving.app import create_app
 from paddle_restore.serving.service import Service
 from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
 
+_SILENT_SECONDS = 15
+
 
 class _Server(uvicorn.Server):
     """Finishes what runs before it closes its socket: whoever comes meanwhile is told so, by 503."""
@@ -21,13 +25,38 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
         self._service = service
+        service.connections = self.server_state.connections
+        self._silent: dict[Any, tuple[Any, float]] = {}
 
     def handle_exit(self, sig: int, frame: Any) -> None:
+        # Not uvicorn's own, which raises the signal again, before files are removed and workers ended.
         if self._service.draining or not self.started:
-            super().handle_exit(sig, frame)  # the second signal does not wait
+            self.should_exit = self.force_exit = True  # the second signal does not wait
             return
         self._service.draining = True
         asyncio.get_event_loop().call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._close_silent()
+        return await super().on_tick(counter)
+
+    def _close_silent(self) -> None:
+        """Close connections that have had no request for a while.
+
+        uvicorn does so after an answer; for the first request, and for the rest of one, it waits without end.
+        """
+        before, self._silent = self._silent, {}
+        for connection in tuple(self.server_state.connections):
+            last = connection.cycle  # its last request
+            if last is not None and not last.response_complete:
+                continue
+            known = before.get(connection)
+            since = known[1] if known and known[0] is last else time.monotonic()
+            if time.monotonic() - since > _SILENT_SECONDS:
+                connection.transport.close()
+            else:
+                self._silent[connection] = (last, since)
 
     async def _finish(self) -> None:
         while self._service.places:
@@ -44,6 +73,7 @@ def serve(settings: Settings) -> int:
             f"set {TOKEN} to ask for a token",
             file=sys.stderr,
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there are requests to finish
     asyncio.run(_serve(settings, service))
     return 0
 
@@ -58,10 +88,10 @@ async def _serve(settings: Settings, service: Service) -> None:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=15,
+        timeout_keep_alive=_SILENT_SECONDS,
         timeout_graceful_shutdown=5,
+        http="h11",  # httptools, where it is installed, does not bound headers
         h11_max_incomplete_event_size=32768,
-        limit_concurrency=settings.workers + settings.queue + 64,
         ws="none",
     )
     server = _Server(config, service)
@@ -75,7 +105,6 @@ async def _serve(settings: Settings, service: Service) -> None:
 
 
 def _bound(config: uvicorn.Config) -> Any:
-
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
         one = socket.socket(family, socket.SOCK_STREAM)

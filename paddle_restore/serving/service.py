@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Service:
         self.progress: dict[str, Progress] = {}
         self.places = 0
         self.draining = False
+        self.connections: Collection[Any] = ()  # the server's, open now
         self._typical = 1.0  # seconds of a request, for Retry-After
         self._root = Path()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
@@ -40,7 +41,7 @@ class Settings:
     max_pixels: int = 64_000_000
     seconds: float = 120.0
     transfer_seconds: float = 60.0
-    worker_memory: int = 4 << 30
+    worker_memory: float = 4e9
     memory: float = BUDGET
     backend: Optional[str] = None
     device: str = "cpu"
@@ -56,10 +57,16 @@ class Settings:
                 raise UserError(f"--{name} must be above 0, not {getattr(self, name)}")
         if self.queue < 0:
             raise UserError(f"--queue must be 0 or more, not {self.queue}")
-        if self.token is not None and (len(self.token) < 16 or not self.token.isascii()):
+        if self.token is not None and not re.fullmatch(r"[!-~]{16,}", self.token):
             raise UserError(
-                f"{TOKEN} must have at least 16 ASCII characters (openssl rand -hex 32 makes one)"
+                f"{TOKEN} must have at least 16 ASCII characters and no space (openssl rand -hex 32 makes "
+                "one); unset it for none"
             )
+
+    @property
+    def max_connections(self) -> int:
+        """Those that have or may get a place, and some for whoever asks how it goes."""
+        return self.workers + self.queue + 64
 
     def for_worker(self) -> str:
         """The settings as a line of JSON, without the token, which no worker needs."""

@@ -30,10 +30,10 @@ STARTUP = 90
 class Running:
     """A service's process and its address."""
 
-    def __init__(self, words, token=None, temporary=None):
+    def __init__(self, words, token=None, temporary=None, wait=True):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         environment.pop("PADDLE_RESTORE_TOKEN", None)
-        if token:
+        if token is not None:
             environment["PADDLE_RESTORE_TOKEN"] = token
         self.temporary = Path(temporary or tempfile.mkdtemp())
         environment["TMPDIR"] = str(self.temporary)
@@ -47,6 +47,8 @@ class Running:
         )
         self.errors: list[str] = []
         threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True).start()
+        if not wait:
+            return
         watch = threading.Timer(STARTUP, self.process.kill)
         watch.start()
         self.started = self.process.stdout.readline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -48,6 +49,25 @@ def test_a_full_queue_refuses_at_once_and_those_who_leave_make_room(service, fil
     service.until("paddle_restore_workers_busy", 0, seconds=10)
     assert service.post(params=PICTURE, content=(files / "a.png").read_bytes()).status_code == 200
     assert not list(next(service.temporary.glob("paddle-restore-*")).iterdir())
+
+
+def test_too_many_connections_are_told_so(service):
+    host, port = service.url.removeprefix("http://").split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(70)]
+    try:
+        end = time.monotonic() + 10
+        while (answer := service.client.get("/readyz")).status_code == 200 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert (answer.status_code, list(answer.json())) == (503, ["error"])
+        assert int(answer.headers["retry-after"]) > 0
+        assert service.client.get("/healthz").status_code == 200
+    finally:
+        for connection in silent:
+            connection.close()
+    end = time.monotonic() + 10
+    while service.client.get("/readyz").status_code != 200 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert service.client.get("/readyz").status_code == 200
 
 
 def test_progress(service, files):

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -23,7 +24,7 @@ def test_a_token_and_sigterm(exported, files, tmp_path):
     assert running.url, running.errors
     try:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
-            for path in ("/v1/models", "/metrics", "/v1/progress/12345678"):
+            for path in ("/v1/models", "/metrics", "/v1/progress/12345678", "/openapi.json"):
                 answer = running.client.get(path, headers=headers)
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert running.client.get("/readyz").status_code == 200
@@ -53,6 +54,67 @@ def test_a_token_and_sigterm(exported, files, tmp_path):
         assert not [line for line in running.errors if TOKEN in line or "Traceback" in line]
     finally:
         running.process.kill()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_does_not_wait_and_leaves_no_file(exported, files, tmp_path, kind):
+    running = Running(("--model_dir", exported / "mirnet"), temporary=tmp_path)
+    assert running.url, running.errors
+    try:
+        answers, slow = [], (files / "slow.png").read_bytes()
+        options = {"self_ensemble": "x8", "tile": "64"}
+        threads = [
+            threading.Thread(target=lambda: answers.append(running.post(params=options, content=slow)))
+            for _ in range(2)  # one at work, one that waits
+        ]
+        for thread in threads:
+            thread.start()
+        running.until("paddle_restore_requests_waiting", 1)
+        running.process.send_signal(kind)
+        time.sleep(0.3)
+        running.process.send_signal(kind)
+        assert running.process.wait(10) == 0
+        for thread in threads:
+            thread.join(10)
+        assert [(a.status_code, "was stopped" in a.json()["error"]) for a in answers] == [(503, True)] * 2
+        assert not list(tmp_path.iterdir())
+        assert not [line for line in running.errors if "Traceback" in line]
+    finally:
+        running.process.kill()
+
+
+def test_sigterm_before_the_models_are_open_leaves_no_folder(exported, tmp_path):
+    running = Running(("--model_dir", exported / "mirnet"), temporary=tmp_path, wait=False)
+    try:
+        end = time.monotonic() + 60
+        while not list(tmp_path.iterdir()) and time.monotonic() < end:
+            time.sleep(0.02)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+        assert not list(tmp_path.iterdir())
+    finally:
+        running.process.kill()
+
+
+def test_silent_connections_are_closed(monkeypatch):
+    from paddle_restore.serving import server
+
+    clock, closed = [0.0], []
+    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    one = server._Server(server.uvicorn.Config(None), SimpleNamespace())
+
+    class Connection:
+        def __init__(self, name, cycle):
+            self.cycle, self.transport = cycle, SimpleNamespace(close=lambda: closed.append(name))
+            one.server_state.connections.add(self)
+
+    Connection("silent", None)
+    Connection("at work", SimpleNamespace(response_complete=False))
+    busy = Connection("asks often", SimpleNamespace(response_complete=True))
+    for clock[0] in range(0, 40, 10):
+        busy.cycle = SimpleNamespace(response_complete=True)
+        one._close_silent()
+    assert set(closed) == {"silent"}
 
 
 def test_time_is_limited(exported, files):
@@ -100,7 +162,12 @@ def test_workers_end_with_the_service(exported):
         (("--model_dir", "MODEL", "--port", "70000"), None, "--port"),
         (("--model_dir", "MODEL", "--seconds", "0"), None, "--seconds must be above 0"),
         (("--model_dir", "MODEL", "--queue", "-1"), None, "--queue must be 0 or more"),
+        (("--model_dir", "MODEL", "--port", "x"), None, "--port: must be a whole number from 0 to 65535"),
+        (("--model_dir", "MODEL", "--worker_memory", "nan"), None, "--worker_memory must be above 0"),
+        (("--model_dir", "MODEL", "--worker_memory", "0.05"), None, "as soon as its models are open"),
         (("--model_dir", "MODEL"), "short", "must have at least 16 ASCII characters"),
+        (("--model_dir", "MODEL"), "", "must have at least 16 ASCII characters"),
+        (("--model_dir", "MODEL"), f"{TOKEN} ", "must have at least 16 ASCII characters and no space"),
         (("--model_dir", "MODEL", "--backend", "eager"), None, "runs without the network's code"),
     ],
 )

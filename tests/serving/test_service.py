@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
+import os
 import time
 
 import cv2
@@ -196,6 +199,55 @@ def test_other_sites_pages_are_refused(service, files):
     # A foreign name that leads here, as in DNS rebinding.
     for host, status in (("evil.example", 403), ("[", 403), ("localhost:80", 200), ("[::1]", 200)):
         assert service.client.get("/v1/models", headers={"Host": host}).status_code == status, host
+
+
+def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(service, files):
+    content = (files / "a.png").read_bytes()
+    for origin, status in (("https://evil.example", 403), ("null", 403), (service.url, 200)):
+        answer = service.post(params=PICTURE, content=content, headers={"Origin": origin})
+        assert answer.status_code == status, origin
+
+
+def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monkeypatch):
+    from paddle_restore.serving.jobs import Job, perform
+    from paddle_restore.serving.problem import Problem
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.png").write_bytes((files / "a.png").read_bytes())
+    monkeypatch.setattr(os, "replace", full)
+    job = Job("restore", "x", str(tmp_path / "a.png"), "a.png")
+    with pytest.raises(Problem, match="No space left") as caught:
+        perform(Restorer(exported / "mirnet", threads=1), job, 10_000, 1.0, lambda *_: None)
+    assert caught.value.status == 503
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(OSError(errno.ENOSPC, "No space left on device"), 503), (KeyError("x"), 500)]
+)
+def test_bugs_and_a_full_disk_are_answered_and_counted(exported, monkeypatch, error, status):
+    import httpx
+
+    from paddle_restore.serving.app import create_app
+    from paddle_restore.serving.service import Service
+    from paddle_restore.serving.settings import Settings
+
+    async def fail(*_):
+        raise error
+
+    async def ask():
+        transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/v1/restore", content=b"x")
+
+    monkeypatch.setattr(Service, "answer", fail)
+    service = Service(Settings((exported / "mirnet",)))
+    answer = asyncio.run(ask())
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+    assert ("retry-after" in answer.headers) == (status == 503)
+    counted = f'requests_total{{route="/v1/restore",status="{status}"}} 1.0'
+    assert counted in service.metrics.text(service.pool, 0).decode()
 
 
 def test_examples_are_what_the_service_says(service, files):
