@@ -16,7 +16,7 @@ from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
 from paddle_restore.errors import UserError
 from paddle_restore.inference.forward import Averaging
-from paddle_restore.inference.restorer import Frame, Restorer
+from paddle_restore.inference.restorer import Form, Frame, Restorer
 from paddle_restore.inference.tiling import Tiling
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 from paddle_restore.serving.problem import Problem
@@ -70,7 +70,8 @@ def perform(
     if job.task == "preview":
         frame = restorer.read(path, ratio)
         output = path.with_name("result.jpg")
-        write_image(output, _shown(frame), quality=_PREVIEW_QUALITY)
+        shown, profile = frame.form.shape(_shown(frame), 8), _profile(frame.form)
+        write_image(output, shown, metadata=profile, quality=_PREVIEW_QUALITY)
         return Done(str(output), time.perf_counter() - start, frame.ratio)
     kind = _format(job, path, restorer.spec)
     restorer = _configured(restorer, job, budget)
@@ -91,9 +92,7 @@ def perform(
     if job.cancelled:
         raise Cancelled
     if job.metadata == "none":
-        # Without its colour profile a picture would have other colours; a profile says nothing of a place.
-        kept = Metadata(icc=restored.form.metadata.icc)
-        restored = replace(restored, form=replace(restored.form, metadata=kept))
+        restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
     output = path.with_name(f"result.{kind}")
     try:
         restorer.write(restored, output, depth)
@@ -102,6 +101,11 @@ def perform(
             raise
         raise Problem(503, str(error)) from None  # no room: not the client's mistake
     return Done(str(output), time.perf_counter() - start, restored.ratio)
+
+
+def _profile(form: Form) -> Metadata:
+    """Without its colour profile a picture would have other colours; a profile says nothing of a place."""
+    return Metadata(icc=form.metadata.icc)
 
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:

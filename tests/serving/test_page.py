@@ -66,7 +66,7 @@ def test_a_picture_from_upload_to_download(page, files, tmp_path):
     expect(page.locator("#chosen")).to_contain_text("a.png")
     page.click("#restore")
     expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#facts")).to_contain_text("mirnet_v2_small")
+    expect(page.locator("#facts")).to_contain_text("a.png: mirnet_v2_small")
     expect(page.locator("#facts")).to_contain_text("56 × 40 pixels")
     expect(page.locator("#status")).to_have_text("Ready.")
     sizes = page.locator("#stage img").evaluate_all(
@@ -101,6 +101,35 @@ def test_a_picture_from_upload_to_download(page, files, tmp_path):
     assert jpeg.name == "a-restored.jpg"
     again = cv2.imread(str(jpeg), cv2.IMREAD_UNCHANGED)
     np.testing.assert_allclose(again.mean((0, 1)), picture.mean((0, 1)) / 257, atol=4)
+
+
+def test_the_same_file_can_be_chosen_again(page, files):
+    for _ in range(2):
+        with page.expect_file_chooser() as asked:
+            page.locator("#file").click()
+        asked.value.set_files(files / "a.png")
+        expect(page.locator("#chosen")).to_contain_text("a.png")
+        page.click("#example-picture")
+        expect(page.locator("#chosen")).to_contain_text("example.png")
+
+
+def test_a_browser_that_makes_no_jpeg_says_so(page, files):
+    page.set_input_files("#file", files / "a.png")
+    page.click("#restore")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }")
+    page.click("#jpeg")
+    expect(page.locator("#error-words")).to_contain_text("too large for this browser to make a JPEG")
+
+
+def test_only_examples_that_a_model_takes_are_offered(page, service):
+    models = service.client.get("/v1/models").json()
+    for one, other in (("picture", "raw"), ("raw", "picture")):
+        some = {**models, "models": [model for model in models["models"] if model["input"] == one]}
+        page.route("**/v1/models", lambda route, _, some=some: route.fulfill(json=some))
+        page.reload()
+        expect(page.locator(f"#example-{other}")).to_be_hidden()
+        expect(page.locator(f"#example-{one}")).to_be_visible()
 
 
 def test_the_raw_example_by_keyboard_with_a_ratio_of_ones_own(page):

@@ -90,6 +90,17 @@ def test_the_place_is_told_only_where_it_is_asked_for(service, files, tmp_path):
             assert told.info.get("icc_profile") == profile
 
 
+@pytest.mark.parametrize(("mode", "shown"), [("RGB", "RGB"), ("RGBA", "RGB"), ("L", "L")])
+def test_a_preview_has_the_colours_of_the_file(service, tmp_path, mode, shown):
+    """The page shows it beside the restored picture, which has the file's profile."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile[:16] + (b"GRAY" if mode == "L" else b"RGB ") + profile[20:]
+    Image.new(mode, (40, 40), 128).save(tmp_path / "a.tif", icc_profile=profile)
+    answer = service.post("/v1/preview", params=PICTURE, content=(tmp_path / "a.tif").read_bytes())
+    preview = Image.open(io.BytesIO(answer.content))
+    assert (preview.mode, preview.info.get("icc_profile")) == (shown, profile)
+
+
 @pytest.mark.parametrize(
     ("options", "content", "status", "message"),
     [

@@ -10,7 +10,7 @@ let models = [];
 let limits = {};
 let chosen = null; // the File
 let busy = false; // with a restoration
-let result = null; // {blob, name, facts}
+let result = null; // {blob, file, name, answer}
 let lastError = null; // a function that says it, for a change of language
 let lastStatus = () => ""; // likewise
 
@@ -65,6 +65,8 @@ function showModels() {
   list.replaceChildren(
     ...models.map((model) => new Option(say(`model_${model.input}`, { name: model.name }), model.name)),
   );
+  for (const input of ["picture", "raw"]) // an example that no model takes is none
+    $(`example-${input}`).hidden = models.length > 0 && !models.some((one) => one.input === input);
   if (before) list.value = before;
   showModel();
 }
@@ -129,6 +131,7 @@ function megabytes(bytes) {
 async function takeExample(name) {
   try {
     const answer = await fetch(`/${name}`);
+    if (!answer.ok) return fail(answer.status, "", { seconds: answer.headers.get("Retry-After") || "30" });
     take(new File([await answer.blob()], name));
     $("restore").focus();
   } catch {
@@ -197,7 +200,8 @@ async function original(file, one, used) {
   if (SHOWN_BY_BROWSERS.includes(suffix(file.name))) return file;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
-    return (await send("/v1/preview", file, parameters, authorisation(), progress)).blob;
+    const fetching = () => progress(null, () => say("receiving"));
+    return (await send("/v1/preview", file, parameters, authorisation(), fetching)).blob;
   } catch (problem) {
     if (problem.cancelled) throw problem;
     return null;
@@ -209,7 +213,7 @@ async function original(file, one, used) {
 async function show(file, before, answer) {
   await compare(before, answer.blob);
   const dot = file.name.lastIndexOf(".");
-  result = { blob: answer.blob, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
+  result = { blob: answer.blob, file: file.name, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
   showFacts();
   $("result").hidden = false;
   view(false);
@@ -221,7 +225,7 @@ async function show(file, before, answer) {
 function showFacts() {
   const { seconds, ratio: used, model: name } = result.answer;
   const { naturalWidth: width, naturalHeight: height } = $("after");
-  const values = { model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
+  const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
   $("facts").textContent = say(used ? "facts_ratio" : "facts", values);
 }
 
@@ -239,7 +243,7 @@ async function downloadJpeg() {
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0);
-  canvas.toBlob((blob) => download(blob, "jpg"), "image/jpeg", 0.95);
+  canvas.toBlob((blob) => (blob ? download(blob, "jpg") : fail("jpeg")), "image/jpeg", 0.95);
 }
 
 // --- errors -----------------------------------------------------------------------------------
@@ -265,6 +269,7 @@ function clearError() {
 
 // --- events -----------------------------------------------------------------------------------
 
+$("file").addEventListener("click", () => ($("file").value = "")); // so that the same file is a change, too
 $("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0]));
 $("example-picture").addEventListener("click", () => takeExample("example.png"));
 $("example-raw").addEventListener("click", () => takeExample("example.dng"));
