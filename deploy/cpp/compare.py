@@ -273,6 +273,9 @@ def compare_refusals(comparison: Comparison) -> None:
     done = comparison.run("--model_dir", folder, "--input", good, "--output", "/proc/none/x.png")
     if done.returncode != 2 or "cannot be written" not in done.stderr:
         raise Failure(f"a folder that cannot be written to: {done.stderr}")
+    done = comparison.run("--model_dir", folder, "--input", good, "--output", good.parent)
+    if done.returncode != 2 or "is the input itself" not in done.stderr or good.read_bytes() != content:
+        raise Failure(f"the input was overwritten: {done.stderr}")
     left = [path.name for path in work.iterdir() if path.name.startswith(".")]
     if left:
         raise Failure(f"temporary files are left: {left}")

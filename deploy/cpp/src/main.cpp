@@ -130,6 +130,9 @@ void restore_file(Network& network, const Package& package, const Options& optio
                   const fs::path& input, const fs::path& target) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
+    std::error_code none_yet;
+    if (fs::equivalent(input, target, none_yet))
+        throw UserError(target.string() + ": is the input itself; choose another --output");
     int64_t tiles = 0;
     const Picture picture = read_png(input);
     const Picture restored =
