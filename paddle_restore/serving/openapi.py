@@ -21,7 +21,10 @@ Where the service has a token ({TOKEN}), requests carry it: `Authorization: Bear
 _ERRORS = {
     400: ("The request cannot be understood", "the multipart body is cut short"),
     401: ("The token is missing or wrong", "this service needs its token: Authorization: Bearer TOKEN"),
-    403: ("Sent by another site's page", "requests from other sites' pages are refused"),
+    403: (
+        "Sent by another site's page, or by a foreign name for this machine",
+        "requests from other sites' pages are refused",
+    ),
     404: ("No such model", "model: there is none of that name; choose from: mirnet_v2"),
     408: ("The body came too slowly", "the file did not arrive within 60 seconds"),
     413: ("Too many bytes or pixels", "the file is larger than 134 MB, which is the limit here"),
@@ -38,7 +41,7 @@ _ERRORS = {
         "too many requests are waiting; try again later",
     ),
     503: (
-        "Starting, shutting down, or out of time or memory for this file",
+        "Starting, shutting down, too many connections, or out of room, time or memory for this file",
         "the service is shutting down; try again later",
     ),
 }
@@ -56,7 +59,7 @@ def document(app: FastAPI, service: Service) -> dict[str, Any]:
         paths[path]["post"].update(_work(kind, service))
     paths["/v1/progress/{id}"]["get"]["responses"] = {
         **_json("How far it is", _object(state=_TEXT, done=_COUNT, total=_COUNT), _PROGRESS),
-        **_errors(401, 403, 404),
+        **_errors(401, 403, 404, 503),
     }
     example = {
         "models": [model.described() for model in service.catalogue.models.values()],
@@ -67,7 +70,10 @@ def document(app: FastAPI, service: Service) -> dict[str, Any]:
         },
     }
     models = _object(models={"type": "array", "items": {"type": "object"}}, limits={"type": "object"})
-    paths["/v1/models"]["get"]["responses"] = {**_json("The models", models, example), **_errors(401, 403)}
+    paths["/v1/models"]["get"]["responses"] = {
+        **_json("The models", models, example),
+        **_errors(401, 403, 503),
+    }
     state = _object(status=_TEXT)
     paths["/healthz"]["get"]["responses"] = _json("It answers", state, {"status": "ok"})
     paths["/readyz"]["get"]["responses"] = {
@@ -76,7 +82,7 @@ def document(app: FastAPI, service: Service) -> dict[str, Any]:
     }
     paths["/metrics"]["get"]["responses"] = {
         "200": {"description": "Prometheus's text format", "content": {PROMETHEUS: {"schema": _TEXT}}},
-        **_errors(401),
+        **_errors(401, 403, 503),
     }
     made["components"] = {"schemas": {"Error": _object(error=_TEXT)}}
     if service.settings.token:

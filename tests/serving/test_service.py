@@ -207,9 +207,12 @@ def test_other_sites_pages_are_refused(service, files):
     content = (files / "a.png").read_bytes()
     answer = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+    document = service.client.get("/openapi.json").json()
     # A foreign name that leads here, as in DNS rebinding.
     for host, status in (("evil.example", 403), ("[", 403), ("localhost:80", 200), ("[::1]", 200)):
-        assert service.client.get("/v1/models", headers={"Host": host}).status_code == status, host
+        for path in ("/v1/models", "/metrics"):
+            assert service.client.get(path, headers={"Host": host}).status_code == status, host
+            assert str(status) in document["paths"][path]["get"]["responses"]
 
 
 def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(service, files):
