@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn, Optional
 
+from paddle_restore.cli.huge_pages import ask_for_huge_pages
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import say
 
@@ -41,6 +42,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     mend (one line on stderr), 75 a training that SIGTERM or SIGUSR1 asked to stop and that has saved,
     130 interrupted.
     """
+    if argv is None:
+        ask_for_huge_pages()
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
