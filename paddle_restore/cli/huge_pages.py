@@ -12,12 +12,14 @@ _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def ask_for_huge_pages() -> None:
     """Start this command anew, as the same process, with glibc told to ask for huge pages; once.
 
-    Layers' outputs are tens of megabytes each, and malloc maps most of them anew. Page by page that costs up
-    to a quarter of the time (docs/backends.md). glibc (2.35 on) reads what it is told only when a process starts.
-    A GLIBC_TUNABLES that is set, be it empty, is left alone.
+    Layers' outputs are tens of megabytes each, and malloc maps most of them anew. Page by page that costs
+    up to a quarter of the time (docs/backends.md). glibc (2.35 on) reads what it is told only when a process
+    starts. A GLIBC_TUNABLES that is set, be it empty, is left alone.
     """
     command = getattr(sys, "orig_argv", None)  # Python 3.10 on
-    if not command or "GLIBC_TUNABLES" in os.environ or not (_MODE.exists() and "[madvise]" in _MODE.read_text()):
+    if not command or "GLIBC_TUNABLES" in os.environ:
+        return
+    if not (_MODE.exists() and "[madvise]" in _MODE.read_text()):
         return
     os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     os.execv(sys.executable, [sys.executable, *command[1:]])

@@ -111,7 +111,7 @@ def _halo(spec: ModelSpec) -> int:
 
 
 def _least(spec: ModelSpec) -> int:
-    """The least side that `auto` takes. A third of it is kept: with a few pixels, a large frame takes days."""
+    """Return the least side that `auto` takes: a third is kept. With a few pixels, a frame may take days."""
     return max(4 * spec.multiple, -(-3 * _halo(spec) // spec.multiple) * spec.multiple)
 
 
