@@ -6,6 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""What a process is to be started with, so that its large pieces of memory come in huge pages."""
+
 _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -21,5 +24,5 @@ def ask_for_huge_pages() -> None:
         return
     if not (_MODE.exists() and "[madvise]" in _MODE.read_text()):
         return
-    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    os.environ.update(ENVIRONMENT)
     os.execv(sys.executable, [sys.executable, *command[1:]])

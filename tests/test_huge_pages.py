@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from paddle_restore.cli import huge_pages
+from paddle_restore import huge_pages
 
 # What glibc read at the start is what the process was started with, which /proc shows.
 SHOW = (
-    "import sys; from paddle_restore.cli.huge_pages import ask_for_huge_pages; ask_for_huge_pages();"
+    "import sys; from paddle_restore.huge_pages import ask_for_huge_pages; ask_for_huge_pages();"
     "print(b'hugetlb=1' in open('/proc/self/environ', 'rb').read(), sys.argv[1:])"
 )
 
