@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 usage="usage: $0 PARAMETER_FILE MODE"
 [ $# -eq 2 ] || die "$usage"
-read_parameters "$1"
+read_parameters "$1" params 3
 MODE="$2"
 model_name="$(func_parser_value "${lines[1]}")"
 python="$(choose_python)"

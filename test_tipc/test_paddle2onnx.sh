@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 usage="usage: $0 PARAMETER_FILE [paddle2onnx_infer]"
 if [ $# -lt 1 ] || [ "${2:-paddle2onnx_infer}" != paddle2onnx_infer ]; then die "$usage"; fi
-begin "$1" paddle2onnx_infer
+begin "$1" paddle2onnx_infer paddle2onnx_params 13
 
 option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
 
