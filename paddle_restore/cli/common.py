@@ -135,7 +135,7 @@ def restorer_of(args: argparse.Namespace, model: Union[str, Path], weights: Opti
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options)
+    return Restorer(model, weights, *options, threads=thread_count())
 
 
 def add_tiling(parser: argparse.ArgumentParser) -> None:
