@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import paddle
@@ -26,7 +26,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pdparams
 from tests.cli.test_chain import command
 from tests.conftest import ROOT
-from tests.engine.runs import arrays, assert_same_run, records
+from tests.engine.runs import arrays, assert_same_run, board, records
 from tests.engine.test_course import Samples
 from tests.engine.test_resume import StopAfter
 
@@ -288,6 +288,45 @@ def test_a_log_that_cannot_be_written_is_one_warning(tmp_path, capsys):
     log.close()
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
     assert capsys.readouterr().err.count("the log cannot be written") == 1
+
+
+def test_records_wait_for_a_disk_that_is_full(tmp_path, capsys):
+    """None is lost or cut, in metrics.jsonl and for VisualDL, and a resumed run reads them."""
+    log = RunLog(tmp_path, 99)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for iteration in range(1, 61):
+        with full_disk(1000) if 20 <= iteration < 40 else nullcontext():
+            log.scalars("train", iteration, {"loss": iteration, "lr": 0.5})
+            log.picture("eval/0", iteration, picture)
+    log.close()
+    assert capsys.readouterr().err.count("the log cannot be written") == 1
+    for done in (60, 55):
+        rows = [row["iteration"] for row in records(tmp_path)]
+        assert rows == list(range(1, len(rows) + 1))
+        assert board(tmp_path) == sorted(
+            (f"train/{name}", row["iteration"], row[name])
+            for row in records(tmp_path)
+            for name in ("loss", "lr")
+        )
+        RunLog(tmp_path, 99, done).close()
+    assert len(records(tmp_path)) == 55
+
+
+def test_a_damaged_visualdl_file_is_cut_where_it_is_damaged(tmp_path):
+    log = RunLog(tmp_path, 9)
+    for iteration in (1, 2, 3):
+        log.scalars("train", iteration, {"loss": 1.0})
+    log.close()
+    file = tmp_path / "vdl/vdlrecords.log"
+    whole = file.read_bytes()
+    for damage in (b"\xff" * 16, b"\x05" + b"\0" * 7 + b"aaaaa", b"\0" * 8, b"\x05"):
+        file.write_bytes(whole + damage + whole)
+        RunLog(tmp_path, 9, 3).close()
+        assert file.read_bytes() == whole
+    file.write_bytes(b"")
+    log = RunLog(tmp_path, 9)
+    log.scalars("train", 1, {"loss": 1.0})
+    assert board(tmp_path) == [("train/loss", 1, 1.0)]
 
 
 def test_only_the_newest_kept_checkpoints_stay(picture_recipe, tmp_path):
