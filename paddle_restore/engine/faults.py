@@ -24,8 +24,6 @@ class Faults:
 
     def __init__(self, options: TrainOptions, log: RunLog, plan: Plan, state: dict[str, Any]):
         self.options, self.log, self.plan, self.state = options, log, plan, state
-        state.setdefault("unreadable", {})  # what was wrong: how often
-        state.setdefault("nonfinite", {"count": 0, "in_a_row": 0})
 
     def unreadable(self, lines: list[str]) -> None:
         """Note what each process could not read. Raises UserError above `max_unreadable`."""

@@ -127,9 +127,9 @@ def _forget(path: Path, kept: dict[str, int]) -> None:
 class Meter:
     """Means of a training between two log lines; `sums` is all of it that a resumed run must know."""
 
-    def __init__(self, sums: Optional[dict[str, Any]] = None) -> None:
+    def __init__(self, sums: dict[str, Any]) -> None:
         self.reset()
-        self.sums = sums or self.sums
+        self.sums = sums
 
     def reset(self) -> None:
         self.sums: dict[str, Any] = {"count": 0, "losses": {}}

@@ -62,7 +62,7 @@ def _train(
         log.text(line)
     run = Run(job, folder, log, stop)
     faults = Faults(config.train, log, plan, state)
-    meter = Meter(state.get("meter"))
+    meter = Meter(state["meter"])
     if state["evaluated"] < state["iteration"]:
         run.after_iteration(stopping=False)  # what the interrupted run did not come to
 

@@ -16,6 +16,7 @@ import pytest
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
 from paddle_restore.engine import faults
+from paddle_restore.engine import run as engine_run
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.logging import RunLog
@@ -266,12 +267,32 @@ def test_training_goes_on_until_the_disk_has_room_again(picture_recipe, tmp_path
 
     monkeypatch.setattr(paddle, "save", scarce)
     train(config, tmp_path / "full")
+    monkeypatch.undo()
     text = capsys.readouterr().out
     assert (
         text.count("checkpoint not written (No space left on device); the last one stays; training goes on")
         == 4
     )
     assert_same_run(tmp_path / "straight", tmp_path / "full")
+
+
+def test_the_state_does_not_name_a_best_model_that_could_not_be_written(
+    picture_recipe, tmp_path, monkeypatch
+):
+    save = engine_run.save_checkpoint
+
+    def no_best(folder, *rest):
+        if folder.name == "best_model":
+            raise UserError(f"{folder}: checkpoint not written (No space left on device)")
+        save(folder, *rest)
+
+    monkeypatch.setattr(engine_run, "save_checkpoint", no_best)
+    train(load_config(picture_recipe, ("train.iterations=2",)), tmp_path)
+    assert state_of(tmp_path)["best"] is None
+    monkeypatch.undo()
+    train(load_config(picture_recipe, ("train.iterations=3",)), tmp_path, tmp_path / "latest")
+    assert state_of(tmp_path)["best"]["iteration"] == 3
+    assert (tmp_path / "best_model").is_dir()
 
 
 def test_the_last_checkpoint_must_be_written(picture_recipe, tmp_path):
