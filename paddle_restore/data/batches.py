@@ -153,7 +153,7 @@ def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
         raise UserError(batch[_ERROR])
     if _TRACEBACK in batch:
         raise WorkerError(f"while a sample was made:\n{batch[_TRACEBACK]}")
-    return {k: v if isinstance(v, list) else paddle.to_tensor(v) for k, v in batch.items()}
+    return {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
 
 
 def batches(
