@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Optional
 
@@ -116,6 +116,14 @@ class Run:
             raise failure or UserError(f"{self.folder / name}: checkpoint not written by rank 0")
         self.log.text(f"warning: {failure}; training goes on")
         return False
+
+    def save_alone(self) -> None:
+        """Keep what was trained where the data fail: the other processes wait elsewhere, and will end."""
+        if self.plan.rank == 0 and self.state["iteration"]:
+            with suppress(UserError):  # not to hide what ends the run
+                self.check_weights()
+                self.log.flush()
+                save_checkpoint(self.folder / "latest", self.step, self.state)
 
     def _remove_old(self, done: int) -> None:
         if self.plan.rank == 0 and self.config.save.keep_last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ import paddle
 import pytest
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
+from paddle_restore.data.pairs import PairsTrain
 from paddle_restore.engine import faults
 from paddle_restore.engine import run as engine_run
 from paddle_restore.engine.checkpoint import find_checkpoint
@@ -123,6 +125,31 @@ def test_too_many_unreadable_files_stop_the_run(damaged, tmp_path):
     config = config_with(damaged[0], max_unreadable=1).model_copy(update={"seed": 1})
     with pytest.raises(UserError, match=r"2 training samples cannot be read, the last is .*mend or remove"):
         train(config, tmp_path / "run")
+    # What was trained until then is kept: with a higher limit it goes on as if that had been there.
+    patient = config_with(config, max_unreadable=9)
+    train(patient, tmp_path / "straight")
+    train(patient, tmp_path / "run", find_checkpoint(tmp_path / "run"))
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_was_trained_is_kept_when_the_data_fail(picture_recipe, tmp_path, monkeypatch, workers):
+    config = load_config(picture_recipe, ("save.every=6", f"train.num_workers={workers}"))
+    train(config, tmp_path / "straight")
+    sample = PairsTrain.sample
+
+    def fails(self, index, rng):
+        if copy.deepcopy(rng).random() == np.random.default_rng([0, 1, index]).random():  # in epoch 1
+            raise RuntimeError("a bug")
+        return sample(self, index, rng)
+
+    monkeypatch.setattr(PairsTrain, "sample", fails)
+    with pytest.raises(WorkerError, match="a bug"):
+        train(config, tmp_path / "run")
+    monkeypatch.undo()
+    assert state_of(tmp_path / "run")["iteration"] == 3
+    train(config, tmp_path / "run", find_checkpoint(tmp_path / "run"))
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
 
 
 def test_an_unreadable_evaluation_file_is_an_error(damaged, tmp_path):
