@@ -21,6 +21,8 @@ def scale_to_batch(config: Config, world: int) -> tuple[Config, str]:
     if train.reference_batch in (None, total):
         return config, ""
     factor = total / train.reference_batch
+    # The recipe that is returned, and written into the run folder, is made for this batch.
+    train = train.model_copy(update={"reference_batch": total})
     optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * factor})
     said = [f"lr {config.optimizer.lr:g} -> {optimizer.lr:g}"]
     if train.iterations:

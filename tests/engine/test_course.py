@@ -147,6 +147,7 @@ def test_the_linear_scaling_rule(tiny_recipe):
     assert scaled.optimizer.lr == pytest.approx(8e-4)
     assert scaled.train.iterations == 150000
     assert scaled.schedule.milestones == (25000, 125000)
+    assert scale_to_batch(scaled, world=4) == (scaled, "")
     assert said == "total batch 56 for 14: lr 0.0002 -> 0.0008, iterations 600000 -> 150000"
 
 
