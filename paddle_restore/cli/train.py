@@ -7,10 +7,10 @@ the same command with --resume auto to go on.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from paddle_restore.cli.common import add_device, add_recipe, use_device
+from paddle_restore.quiet import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         train(config, folder, resume, overwrite=anew, stop=stop)
     except Stopped as stopped:
         stop.leave()
-        print(stopped, file=sys.stderr)
+        say(str(stopped))
         return STOPPED
     stop.leave()
     return 0

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path
 from paddle_restore.engine import board
+from paddle_restore.quiet import say
 
 METRICS, NONFINITE, BOARD = "metrics.jsonl", "nonfinite.jsonl", "vdl"
 _BOARD_FILE = f"{BOARD}/{board.FILE}"
@@ -50,8 +51,9 @@ class RunLog:
     def text(self, line: str) -> None:
         if self.folder is None:
             return
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        with suppress(OSError):  # a pipe that was closed, or a job's output on a full disk
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
         self._append("train.log", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n".encode())
 
     def scalars(self, phase: str, iteration: int, values: dict[str, float]) -> None:
@@ -106,7 +108,7 @@ class RunLog:
                     os.truncate(path, size)
             self._waiting[name] = data
             if not self._full:
-                print(f"warning: {self.folder}: the log cannot be written ({error})", file=sys.stderr)
+                say(f"warning: {self.folder}: the log cannot be written ({error})")
             self._full = True
 
 

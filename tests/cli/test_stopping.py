@@ -130,6 +130,21 @@ def environment(pid):
         return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
 
 
+@pytest.mark.parametrize("fate", ["trained", "stopped"])
+def test_output_on_a_full_disk_does_not_end_a_training(picture_recipe, tmp_path, fate):
+    words = ("tools/train.py", "-c", picture_recipe, "--output_dir", tmp_path / "run", "-o")
+    words += (f"train.iterations={3 if fate == 'trained' else 500}", "train.log_every=1")
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, words)], cwd=ROOT, stdout=full, stderr=full, start_new_session=True
+        )
+        if fate == "stopped":
+            wait_for(tmp_path / "run/metrics.jsonl", '"iteration": 3', process)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == (0 if fate == "trained" else STOPPED)
+    assert (tmp_path / "run/latest/state.json").is_file()
+
+
 @pytest.mark.parametrize("stages", [False, True])
 def test_a_dry_run_shows_sizes_and_writes_nothing(tiny_recipe, sid_tree, tmp_path, stages):
     before = sorted(sid_tree.rglob("*"))
