@@ -46,13 +46,13 @@ def measure(run: Path) -> tuple[list[str], list[list]]:
     """Return the names of the run's pairs, and rows of the table: the network's and its input's."""
     from paddle_restore.data.datasets import DATASETS
     from paddle_restore.engine.evaluator import BASELINE, evaluate, means
+    from paddle_restore.inference.backends import open_network
     from paddle_restore.inference.backends.eager import EagerNetwork
-    from paddle_restore.inference.backends.paddle import PaddleNetwork
 
     config = load_config(run / "config.yml")
     model = load_model(config, run / "best_model/model.pdparams")
     exported = (run / "inference").is_dir()
-    network = Timed(PaddleNetwork(run / "inference") if exported else EagerNetwork(model))
+    network = Timed(open_network(run / "inference") if exported else EagerNetwork(model))
     dataset = DATASETS[config.data.kind].eval(config.data, model.spec)
     metrics = ("psnr_uint8", "ssim_rgb_matlab")
     rows = evaluate(network, model.spec, dataset, metrics)

@@ -32,6 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from paddle_restore.data.image import write_image  # noqa: E402
 from paddle_restore.data.synthetic.dng import write_dng  # noqa: E402
+from paddle_restore.huge_pages import ENVIRONMENT, ask_for_huge_pages  # noqa: E402
 from paddle_restore.inference.restorer import Restorer  # noqa: E402
 
 PARTS = ("overhead", "load", "memory")
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
+    ask_for_huge_pages()  # as the service's workers have them
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if not (args.picture and args.raw):
@@ -90,7 +92,8 @@ class Service:
         words = ("--workers", args.workers, "--threads", args.threads, "--port", 0, "--queue", 64)
         command = [sys.executable, "-m", "paddle_restore", "serve", "--seconds", "600", *map(str, words)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        environment.pop("PADDLE_RESTORE_TOKEN", None)
+        for name in ("PADDLE_RESTORE_TOKEN", *ENVIRONMENT):  # the service says itself what its workers get
+            environment.pop(name, None)
         self.process = subprocess.Popen(
             [*command, "--model_dir", *map(str, models.values())],
             stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 usage="usage: $0 PARAMETER_FILE benchmark_train [dynamic_bs1_fp32_DP_N1C1 ...]"
 if [ $# -lt 2 ] || [ "$2" != benchmark_train ]; then die "$usage"; fi
-begin "$1" "$2"
+begin "$1" "$2" train_params 52
 shift 2
 
 parameter() { # of the train_benchmark_params section
@@ -35,28 +35,29 @@ gpus="$(gpu_count)"
 speeds="$log_path/speed.txt"
 : > "$speeds"
 
-for case in "${cases[@]}"; do
-  [[ $case =~ ^dynamic_bs([0-9]+)_(fp32|fp16)_DP_N1C([0-9]+)$ ]] || die "$case: $usage"
+for name in "${cases[@]}"; do
+  [[ $name =~ ^dynamic_bs([0-9]+)_(fp32|fp16)_DP_N1C([0-9]+)$ ]] || die "$name: $usage"
   batch="${BASH_REMATCH[1]}" precision="${BASH_REMATCH[2]}" count="${BASH_REMATCH[3]}" device=cpu
   if [ "$gpus" -gt 0 ]; then device=gpu; fi
   command_line=("$python")
   if [ "$count" -gt 1 ]; then
-    command_line+=(-m paddle.distributed.launch "--log_dir=$log_path/${case}_workers")
+    command_line+=(-m paddle.distributed.launch "--log_dir=$log_path/${name}_workers")
     if [ "$device" = gpu ]; then command_line+=("--devices=$(seq -s , 0 $((count - 1)))"); fi
     if [ "$device" = cpu ]; then command_line+=("--nproc_per_node=$count"); fi
   fi
   add_words "$(func_parser_value "${lines[15]}")"
-  command_line+=("--device=$device" "--output_dir=$log_path/$case")
+  command_line+=("--device=$device" "--output_dir=$log_path/$name")
   command_line+=(-o "train.iterations=$iterations" "train.batch_size=$batch")
   if [ "$precision" = fp16 ]; then command_line+=(train.amp=O1); fi
   if { [ "$precision" = fp16 ] && [ "$gpus" -eq 0 ]; } || { [ "$device" = gpu ] && [ "$count" -gt "$gpus" ]; }; then
     skip_command "$count GPU(s)"
     continue
   fi
-  log="$log_path/$case.log"
+  log="$log_path/$name.log"
   run_command "$log" || continue
   # The first iterations allocate and tune; the mean is over the others, by their time.
-  awk -v case="$case" -v model="$model_name" -v device="$device" '
+  # (`case` would be a word of gawk's own.)
+  awk -v name="$name" -v model="$model_name" -v device="$device" '
     match($0, /avg_batch_cost: [0-9.]+/) {
       seconds = substr($0, RSTART + 16, RLENGTH - 16)
       match($0, /avg_samples: [0-9.]+/); samples = substr($0, RSTART + 13, RLENGTH - 13)
@@ -66,7 +67,7 @@ for case in "${cases[@]}"; do
     }
     END {
       if (total <= 0) exit 1
-      printf "%s %s on %s: ips: %.4f samples/s, loss: %s, over %d iterations\n", model, case, device, all / total, loss, n - 2
+      printf "%s %s on %s: ips: %.4f samples/s, loss: %s, over %d iterations\n", model, name, device, all / total, loss, n - 2
     }' "$log" | tee -a "$speeds"
   if [ "${PIPESTATUS[0]}" -ne 0 ]; then status_check 1 "no avg_ips: in the log" "$log"; fi
 done

@@ -3,10 +3,14 @@
 #
 # Commands are built and run as arrays, never by eval: what a parameter file says is arguments, not shell.
 
-# Read the lines of parameter file $1 into `lines`; line N of the file is lines[N-1].
+# Read the lines of parameter file $1 into `lines`; line N of the file is lines[N-1]. Its title has to have $2
+# in it and it $3 lines: a file of another kind, or cut short, would run nothing and so fail nothing.
 read_parameters() {
-  [ -r "$1" ] || die "$1: no such parameter file"
+  if [ ! -r "$1" ] || [ -d "$1" ]; then die "$1: no such parameter file"; fi
   mapfile -t lines < "$1"
+  if [[ ${lines[0]:-} != *"$2="* ]] || [ "${#lines[@]}" -lt "$3" ]; then
+    die "$1: line 1 does not name $2, or there are fewer than $3 lines; take a file of test_tipc/configs"
+  fi
 }
 
 # The first argument's part before its colon, the part after it, and, of `a=1|b=2`, mode $2's value.
@@ -73,6 +77,7 @@ gpu_count() {
 # Say what was run; end with status 1 if anything failed.
 finish() {
   echo "$model_name $MODE: $passed passed, $failed failed, $skipped skipped for want of a GPU or node ($status_log)"
+  [ "$((passed + failed + skipped))" -gt 0 ] || die "the parameter file gives nothing to run"
   [ "$failed" -eq 0 ] || exit 1
   exit 0
 }
@@ -85,9 +90,9 @@ die() {
 # The Python to run: $PYTHON, else what line 3 of the parameter file says.
 choose_python() { printf '%s' "${PYTHON:-$(func_parser_value "${lines[2]}")}"; }
 
-# Set what every script starts from, out of the parameter file $1 and the mode $2.
+# Set what every script starts from, out of the parameter file $1, of title $3 and $4 lines, and the mode $2.
 begin() {
-  read_parameters "$1"
+  read_parameters "$1" "$3" "$4"
   MODE="$2"
   model_name="$(func_parser_value "${lines[1]}")"
   # shellcheck disable=SC2034  # the scripts that source this file read it
@@ -102,7 +107,7 @@ begin() {
   passed=0 failed=0 skipped=0
   # Results repeat bit for bit with the same number of threads only.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
-  mkdir -p "$log_path"
+  mkdir -p "$log_path" || die "$log_path: cannot be made"
   rm -f "$log_path"/*.log # of an earlier run, which compare_results.py would read
-  : > "$status_log"
+  : > "$status_log" || die "$status_log: cannot be written"
 }

@@ -5,7 +5,8 @@
 
 Numbers are the losses of each logged iteration, the metrics of each evaluation and of each restored
 picture, and how many of AutoLog's sections a log has. A line of the recorded file is a log, a place in
-it and its numbers. Logs of which nothing is recorded (runs on a GPU, say) are named, not compared.
+it and its numbers. Two processes or two nodes on a CPU have to give what one process gave, and are
+compared with its record. Logs of which nothing is recorded (runs on a GPU, say) are named, not compared.
 `--record` writes the file instead.
 """
 
@@ -22,6 +23,8 @@ _NUMBER = re.compile(r"([a-z]\w*): (-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf|nan))(?=,|\s
 _TRAIN = re.compile(r"^\[train\] epoch: \S+, iter: (\d+)/\d+, lr: [\d.e-]+, (.*?), avg_reader_cost: ")
 _EVAL = re.compile(r"^\[eval\] (?:epoch: \d+, iter: (\d+), )?(.*)$")
 _PICTURE = re.compile(r"^image_name: (.+?), ((?:ratio|psnr|ssim)\w*: .*?)(?: -> .*)?$")
+# In a log's name: the second process, the second node.
+_SEVERAL = re.compile(r"(?<=_gpus_-1),-1|(?<=_autocast_null)_nodes_2")
 SECTIONS = tuple(f"{name} info" for name in ("Env", "Paddle", "Conf", "Model", "Data", "Perf"))
 
 Place = tuple[str, str]  # log, line within it
@@ -29,7 +32,8 @@ Numbers = dict[str, float]
 
 
 def read_log(path: Path) -> dict[Place, Numbers]:
-    """Return the numbers of a log by log name and place."""
+    """Return the numbers of a log by place; the log has the name that it has with one process."""
+    log = _SEVERAL.sub("", path.stem)
     found: dict[Place, Numbers] = {}
     sections = 0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -38,9 +42,9 @@ def read_log(path: Path) -> dict[Place, Numbers]:
             match = pattern.match(line)
             if match:
                 place = f"{title} {os.path.basename(match[1] or 'mean')}"
-                found[path.stem, place] = {name: float(v) for name, v in _NUMBER.findall(match[2])}
+                found[log, place] = {name: float(v) for name, v in _NUMBER.findall(match[2])}
     if sections:
-        found[path.stem, "AutoLog"] = {"sections": float(sections)}
+        found[log, "AutoLog"] = {"sections": float(sections)}
     return found
 
 

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 usage="usage: $0 PARAMETER_FILE MODE"
 [ $# -eq 2 ] || die "$usage"
-read_parameters "$1"
+read_parameters "$1" params 3
 MODE="$2"
 model_name="$(func_parser_value "${lines[1]}")"
 python="$(choose_python)"
@@ -75,7 +75,10 @@ mkdir -p "$folder/infer/input" "$folder/infer/target"
 } > "$folder/recipe.yml"
 
 # ---- pictures to infer
-link() { ln -sfn "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")" "$folder/infer/$2/"; }
+link() {
+  [ -e "$1" ] || die "$1: is not there; complete the data that TIPC_DATA names"
+  ln -sfn "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")" "$folder/infer/$2/"
+}
 if [ "$kind" = srgb ]; then
   noisy="$root/$eval/input" clean="$root/$eval/groundtruth"
   if [ -d "$root/$eval/Noisy" ]; then noisy="$root/$eval/Noisy" clean="$root/$eval/GT"; fi
@@ -87,7 +90,9 @@ if [ "$kind" = srgb ]; then
     for file in "${files[@]:0:count}"; do link "$file" "$part"; done
   done
 else
-  mapfile -t pairs < "$root/${set}_test_list.txt"
+  list="$root/${set}_test_list.txt"
+  [ -s "$list" ] || die "$list: no such list; TIPC_DATA=DIR needs the authors' lists beside $set/"
+  mapfile -t pairs < "$list"
   for pair in "${pairs[@]:0:count}"; do
     read -r short long _ <<< "$pair"
     link "$root/$short" input

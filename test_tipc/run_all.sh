@@ -15,8 +15,10 @@ failures=()
 chain() {
   local output=() folder="test_tipc/output/$1/$3" results="test_tipc/results/$1_$3.txt"
   local started=$SECONDS file="test_tipc/configs/$1/$2"
-  case "$2" in train_dist*) folder="$folder/${2%.txt}" results="test_tipc/results/$1_$3_dist.txt" ;; esac
-  if [ -n "${RECORD:-}" ]; then output=(--record); fi
+  case "$2" in
+    train_dist*) folder="$folder/${2%.txt}" ;; # compared with what one process gave, never recorded
+    *) if [ -n "${RECORD:-}" ]; then output=(--record); fi ;;
+  esac
   if bash test_tipc/prepare.sh "$file" "$3" && bash "test_tipc/$4" "$file" "$3" &&
     "$python" test_tipc/compare_results.py --gt_file "$results" --log_file "$folder/*.log" "${output[@]}"; then
     echo "== $1 $3 ${2%.txt}: $((SECONDS - started)) s"
@@ -25,8 +27,13 @@ chain() {
   fi
 }
 
+# Whether the packages are installed. One that is, and fails when imported, is not to be skipped.
+installed() {
+  "$python" -c 'import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' "$@"
+}
+
 libraries=0
-if "$python" -c 'import onnx, onnxruntime, paddle2onnx' 2> /dev/null; then libraries=1; fi
+if installed onnx onnxruntime paddle2onnx; then libraries=1; fi
 for model in "${models[@]}"; do
   chain "$model" train_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
   if [ "$libraries" -eq 1 ]; then chain "$model" "$onnx" paddle2onnx_infer test_paddle2onnx.sh; fi
@@ -34,7 +41,7 @@ done
 # Two processes: the trainer's matter more than the network's, so one network does.
 chain "${models[0]}" train_dist_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
 # Served and asked by HTTP, and compared with the restorer: again one.
-if "$python" -c 'import fastapi, uvicorn' 2> /dev/null; then
+if installed fastapi uvicorn; then
   serving="test_tipc/configs/${models[0]}/model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
   bash test_tipc/prepare.sh "$serving" serving_infer &&
     bash test_tipc/test_serving_infer_python.sh "$serving" || failures+=("${models[0]} serving_infer")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Export to ONNX and infer by ONNX Runtime as a parameter file says; prepare.sh comes first.
-#   bash test_tipc/test_paddle2onnx.sh test_tipc/configs/MODEL/paddle2onnx_infer_python.txt [paddle2onnx_infer]
+#   bash test_tipc/test_paddle2onnx.sh test_tipc/configs/MODEL/ONNX_FILE.txt [paddle2onnx_infer]
 # Ends with status 1 if a command failed. PYTHON=FILE is used in place of line 3.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 usage="usage: $0 PARAMETER_FILE [paddle2onnx_infer]"
 if [ $# -lt 1 ] || [ "${2:-paddle2onnx_infer}" != paddle2onnx_infer ]; then die "$usage"; fi
-begin "$1" paddle2onnx_infer
+begin "$1" paddle2onnx_infer paddle2onnx_params 13
 
 option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
 

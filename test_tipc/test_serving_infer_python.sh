@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 usage="usage: $0 PARAMETER_FILE [serving_infer]"
 if [ $# -lt 1 ] || [ "${2:-serving_infer}" != serving_infer ]; then die "$usage"; fi
-begin "$1" serving_infer
+begin "$1" serving_infer serving_params 12
 seconds=180 # until the server listens
 
 option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }

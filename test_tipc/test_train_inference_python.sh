@@ -13,7 +13,7 @@ case "$2" in
   lite_train_lite_infer | lite_train_whole_infer | whole_train_whole_infer | whole_infer) ;;
   *) die "$usage" ;;
 esac
-begin "$1" "$2"
+begin "$1" "$2" train_params 52
 gpus="$(gpu_count)"
 loopback=127.0.0.1,127.0.0.1
 
@@ -184,7 +184,7 @@ train_and_infer() {
           skip_command "two nodes (set TIPC_NODE to 0 on one, to 1 on the other)"
           continue
         fi
-        if [ "$needed" -eq 1 ]; then export CUDA_VISIBLE_DEVICES="$entry"; fi
+        if [ "$needed" -gt 0 ]; then export CUDA_VISIBLE_DEVICES="$entry"; fi
         train "$entry" "$device" "$autocast" "$run" "$addresses" || continue
         after_training "$run" "$run/$(value 11)" "$device"
       done

@@ -44,8 +44,8 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
 def use_device(name: Optional[str]) -> str:
     """Choose the device and return its name. Raises UserError where there is no GPU to use.
 
-    On CPU all cores work, shared among the processes of this machine, unless OMP_NUM_THREADS
-    says otherwise.
+    On CPU all cores work unless OMP_NUM_THREADS says otherwise. Paddle's launcher says 1 to its processes
+    where the user has said nothing.
     """
     import paddle
 
@@ -58,8 +58,7 @@ def use_device(name: Optional[str]) -> str:
     name = name or ("gpu" if usable else "cpu")
     paddle.set_device(name)
     if name == "cpu" and _THREADS is None:
-        processes = int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))
-        paddle.base.core.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+        paddle.base.core.set_num_threads(thread_count())
     return name
 
 
@@ -136,7 +135,7 @@ def restorer_of(args: argparse.Namespace, model: Union[str, Path], weights: Opti
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options)
+    return Restorer(model, weights, *options, threads=thread_count())
 
 
 def add_tiling(parser: argparse.ArgumentParser) -> None:

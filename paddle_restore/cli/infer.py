@@ -28,7 +28,14 @@ def run(args: argparse.Namespace) -> int:
     network = restorer.forward.network
     recorder = None
     if args.benchmark:
-        recorder = Recorder(package.name, args.device, network.threads, getattr(network, "config", None))
+        recorder = Recorder(
+            package.name,
+            args.device,
+            network.threads,
+            args.precision,
+            args.batch_size,
+            getattr(network, "config", None),
+        )
     code = restore_files(restorer, args, recorder)
     if recorder:
         recorder.report()

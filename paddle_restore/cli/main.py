@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import NoReturn, Optional
 
 from paddle_restore.errors import UserError
+from paddle_restore.huge_pages import ask_for_huge_pages
 from paddle_restore.quiet import say
 
 # command: (module, what it does). A module has add_arguments(parser) and run(args) -> exit code.
@@ -45,7 +46,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    argv = list(sys.argv[1:] if argv is None else argv)
+    alone, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
     if command is None:
         parser = Parser(prog="paddle-restore", description=__doc__)
         parser.add_argument(
@@ -54,6 +55,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         command = parser.parse_args(argv[:1]).command
         argv = argv[1:]
     command = ALIASES.get(command, command)
+    if alone and command != "serve":  # whose workers are started so, and which itself stays small
+        ask_for_huge_pages()
     module = import_module(f"paddle_restore.cli.{COMMANDS[command][0]}")
     parser = Parser(description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)

@@ -23,18 +23,23 @@ class Recorder:
     its report(); where it is missing, our own lines have its names and order.
     """
 
-    def __init__(self, model: str, device: str, threads: int, config: Any = None):
+    def __init__(
+        self,
+        model: str,
+        device: str,
+        threads: int,
+        precision: str = "fp32",
+        batch_size: int = 1,
+        config: Any = None,
+    ):
+        """`config` is Paddle Inference's; None where another library runs the network."""
         self.model, self.device, self.threads = model, device, threads
-        self._auto_log = _auto_logger(model, config) if config is not None and find_spec("auto_log") else None
+        self.precision, self.batch_size, self._config = precision, batch_size, config
+        self._auto_log = self._auto_logger() if config is not None and find_spec("auto_log") else None
         self.seconds: dict[str, list[float]] = {step: [] for step in STEPS}
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._peak = self._process.memory_info()
-
-    @classmethod
-    def silent(cls) -> Recorder:
-        """A recorder that nobody asks for its report."""
-        return cls("", "", 0)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -77,15 +82,15 @@ class Recorder:
                 "Conf info",
                 {
                     "runtime_device": self.device,
-                    "ir_optim": True,
+                    "ir_optim": self._config is not None,
                     "enable_memory_optim": False,
                     "enable_tensorrt": False,
-                    "enable_mkldnn": self.device == "cpu",
+                    "enable_mkldnn": self._config is not None and self.device == "cpu",
                     "cpu_math_library_num_threads": self.threads,
                 },
             ),
-            ("Model info", {"model_name": self.model, "precision": "fp32"}),
-            ("Data info", {"batch_size": 1, "input_shape": "dynamic", "data_num": count}),
+            ("Model info", {"model_name": self.model, "precision": self.precision}),
+            ("Data info", {"batch_size": self.batch_size, "input_shape": "dynamic", "data_num": count}),
             (
                 "Perf info",
                 {
@@ -105,20 +110,19 @@ class Recorder:
             lines += [f"[INFO] {key}: {value}" for key, value in values.items()]
         return lines
 
+    def _auto_logger(self) -> Any:
+        import auto_log
 
-def _auto_logger(model: str, config: Any) -> Any:
-    import auto_log
-
-    return auto_log.AutoLogger(
-        model_name=model,
-        model_precision="fp32",
-        batch_size=1,
-        data_shape="dynamic",
-        save_path=None,
-        inference_config=config,
-        pids=os.getpid(),
-        process_name=None,
-        gpu_ids=None,
-        time_keys=[f"{step}_time" for step in STEPS],
-        warmup=0,
-    )
+        return auto_log.AutoLogger(
+            model_name=self.model,
+            model_precision=self.precision,
+            batch_size=self.batch_size,
+            data_shape="dynamic",
+            save_path=None,
+            inference_config=self._config,
+            pids=os.getpid(),
+            process_name=None,
+            gpu_ids=None,
+            time_keys=[f"{step}_time" for step in STEPS],
+            warmup=0,
+        )

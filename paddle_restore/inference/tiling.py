@@ -19,7 +19,7 @@ BUDGET = 1.0
 """GB of working memory that `auto` gives the network. A constant, and not what the machine has free, so
 that the same file gives the same pixels everywhere."""
 
-_UNKNOWN = 20_000  # bytes a pixel of networks whose spec does not say: more than any known one takes
+_UNKNOWN = 224  # side of the windows of networks whose spec does not say what a pixel costs
 _MOST = 64  # tiles along a side that `auto` considers
 
 
@@ -90,7 +90,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, alone: bool =
 
 def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[int, int]:
     """Return the window that fits the budget and computes least; of equal ones the squarest."""
-    area = budget * 1e9 / (spec.memory or _UNKNOWN)
+    area = budget * 1e9 / spec.memory if spec.memory else _UNKNOWN**2
     choices = []
     for rows in range(1, _MOST + 1):
         for columns in range(1, _MOST + 1):
@@ -101,13 +101,18 @@ def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[in
                 break  # more columns only compute more
     if choices:
         return min(choices)[2]
-    # No window is that small: the smallest that works is what can be done.
-    least = spec.multiple * (4 if spec.halo == "global" else 1) + 2 * _halo(spec)
-    return tuple(min(length, -(-least // spec.multiple) * spec.multiple) for length in whole)
+    # Too little memory, or too many windows: the square that fits, or the least one.
+    side = max(int(area**0.5) // spec.multiple * spec.multiple, _least(spec))
+    return tuple(min(length, side) for length in whole)
 
 
 def _halo(spec: ModelSpec) -> int:
     return 0 if spec.halo == "global" else spec.halo
+
+
+def _least(spec: ModelSpec) -> int:
+    """Return the least side that `auto` takes: a third is kept. With a few pixels, a frame may take days."""
+    return max(4 * spec.multiple, -(-3 * _halo(spec) // spec.multiple) * spec.multiple)
 
 
 def _side(spec: ModelSpec, length: int, count: int) -> Optional[int]:
@@ -121,7 +126,7 @@ def _side(spec: ModelSpec, length: int, count: int) -> Optional[int]:
         else (length + (count - 1) * overlap) / count
     )
     side = int(-(-least // spec.multiple)) * spec.multiple
-    return side if overlap + spec.multiple <= side < length else None
+    return side if _least(spec) <= side < length else None
 
 
 def _axis(spec: ModelSpec, length: int, size: int) -> Axis:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 import paddle_restore
+from paddle_restore import huge_pages
 from paddle_restore.errors import UserError
 from paddle_restore.serving.jobs import Done, Job
 from paddle_restore.serving.problem import Problem
@@ -42,7 +43,7 @@ class Worker:
         """Start a process and wait until it has opened the models. Raises UserError where it cannot."""
         root = str(Path(paddle_restore.__file__).resolve().parents[1])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**huge_pages.ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         environment.pop("PADDLE_RESTORE_TOKEN", None)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "paddle_restore.serving.worker", settings.for_worker()),

@@ -137,14 +137,21 @@ def test_predict_and_infer_give_the_same_picture(run, exported, tiny_recipe, sid
     script = ROOT / "tools/infer.py"
     out = command(
         *(script, "--model_dir", alone, "--input", file, "--output", tmp_path / "graph"),
-        *("--target", sid_tree / "Sony/long/10003_00_10s.ARW", "--benchmark", "true"),
+        *("--target", sid_tree / "Sony/long/10003_00_10s.ARW", "--benchmark", "true", "--batch_size", 2),
         cwd=tmp_path,
     ).stdout
     eager, graph = (cv2.imread(str(tmp_path / d / f"{file.stem}.png")) for d in ("eager", "graph"))
     assert eager.shape == (95, 110, 3)
     assert np.abs(eager.astype(int) - graph).max() <= 1
     assert re.search(r"ratio: 100\.0, psnr: [\d.]+, ssim_rgb_matlab: [\d.]+", out)
-    for line in ("runtime_device: cpu", "preprocess_time(ms): ", "inference_time(ms): ", "cpu_rss(MB): "):
+    for line in (
+        "runtime_device: cpu",
+        "batch_size: 2",
+        "enable_mkldnn: True",
+        "preprocess_time(ms): ",
+        "inference_time(ms): ",
+        "cpu_rss(MB): ",
+    ):
         assert line in out
 
 

@@ -10,6 +10,7 @@ import paddle
 import pytest
 
 from paddle_restore import Restorer, create_model
+from paddle_restore.cli import common
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import read_image, write_image
 from paddle_restore.data.mosaic import RawImage
@@ -75,6 +76,13 @@ def test_batches_and_threads_change_nothing(pictures, folder, tmp_path):
         picture = restorer(folder / path)
         assert (picture.dtype, picture.shape) == (np.float32, (20, 24, 3))
         assert np.abs(np.rint(picture * 255) - one).max() <= 1
+
+
+def test_omp_num_threads_is_heeded(pictures, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(common, "_THREADS", "3")
+    words = ("--input", folder / "a.png", "--output", tmp_path / "out", "--benchmark", "true")
+    run("infer", "--model_dir", pictures, *words)
+    assert "cpu_math_library_num_threads: 3" in capsys.readouterr().out
 
 
 def test_what_is_there_is_left(pictures, folder, tmp_path, capsys):

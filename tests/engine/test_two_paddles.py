@@ -15,7 +15,7 @@ from paddle_restore import create_model
 from paddle_restore.data.image import write_image
 from paddle_restore.engine.checkpoint import load_checkpoint
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.paddle import PaddleNetwork
+from paddle_restore.inference.backends import open_network
 from paddle_restore.weights import load_pdparams
 from tests.conftest import ROOT
 from tests.golden.two_paddles import FOLDER, VERSIONS, build, picture, step
@@ -43,7 +43,7 @@ def test_an_export_of_paddle_2_runs():
     model.set_state_dict(load_pdparams(OLD / "checkpoint/model.pdparams"))
     with paddle.no_grad():
         expected = model(paddle.to_tensor(picture())).numpy()
-    np.testing.assert_allclose(PaddleNetwork(OLD / "export", threads=1)(picture()), expected, atol=1e-5)
+    np.testing.assert_allclose(open_network(OLD / "export", threads=1)(picture()), expected, atol=1e-5)
 
 
 def test_paddle_2_refuses_an_export_of_paddle_3(tmp_path, monkeypatch):
@@ -55,7 +55,7 @@ def test_paddle_2_refuses_an_export_of_paddle_3(tmp_path, monkeypatch):
     (folder / "inference.yml").write_text(manifest.replace("model.pdmodel", "model.json"))
     monkeypatch.setattr(paddle, "__version__", "2.6.2")
     with pytest.raises(UserError, match=r"Paddle 2\.6\.2 cannot read"):
-        PaddleNetwork(folder)
+        open_network(folder)
 
 
 def test_pictures_are_read_when_paddle_is_imported_before_what_reads_them(tmp_path):

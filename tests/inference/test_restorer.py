@@ -213,6 +213,7 @@ def test_auto_log_takes_over_where_it_is_installed(monkeypatch):
     class AutoLogger:
         def __init__(self, **arguments):
             assert arguments["time_keys"] == ["preprocess_time", "inference_time", "postprocess_time"]
+            assert (arguments["model_precision"], arguments["batch_size"]) == ("bf16", 4)
             self.times = Times()
 
         def report(self):
@@ -223,12 +224,17 @@ def test_auto_log_takes_over_where_it_is_installed(monkeypatch):
     module.AutoLogger = AutoLogger
     module.__spec__ = types.SimpleNamespace()
     monkeypatch.setitem(sys.modules, "auto_log", module)
-    recorder = Recorder("sid_unet", "cpu", 2, config=object())
+    recorder = Recorder("sid_unet", "cpu", 2, "bf16", 4, config=object())
     for step in ("preprocess", "inference", "postprocess"):
         with recorder.step(step):
             pass
     recorder.report()
     assert calls == ["start", "stamp", "stamp", "end", "report"]
+
+
+def test_the_report_says_what_ran():
+    lines = Recorder("sid_unet", "cpu", 2, "bf16", 4).lines()  # by ONNX Runtime, say: no configuration
+    assert {"[INFO] precision: bf16", "[INFO] batch_size: 4", "[INFO] enable_mkldnn: False"} <= set(lines)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,16 @@ def test_auto_keeps_to_its_budget():
     assert (rows.size, columns.size) == (300, 400)
 
 
+@pytest.mark.parametrize("memory", [0, 100_000])
+@pytest.mark.parametrize("halo", [0, 128, 576, "global"])
+def test_auto_keeps_a_third_of_each_window(halo, memory):
+    """Whatever the budget: windows of context alone would take days for a large frame."""
+    spec = spec_of(memory=memory, halo=halo, multiple=32)
+    rows, columns = plan(spec, 8660, 11548, Tiling("auto"))
+    work = len(rows.spans) * rows.size * len(columns.spans) * columns.size
+    assert work < 12 * 8660 * 11548
+
+
 @pytest.mark.parametrize("id", list(SMALL))
 def test_networks_in_tiles(id):
     """The real networks: the same within 1e-4 where nothing is pooled over the frame."""

@@ -11,9 +11,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Fails in the command that $BROKEN names; talks enough for `tee` to be the last to end.
+# Fails in the command that $BROKEN names; says $SAID; talks enough for `tee` to be the last to end.
 STAND_IN = """#!/bin/sh
 echo "$@" >> "$CALLS"
+echo "${CUDA_VISIBLE_DEVICES-all}: $*" >> "$CALLS.gpus"
+echo "$SAID"
 seq 1 2000
 case "$*" in *"/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
 case "$*" in *"paddle_restore serve"*)
@@ -48,13 +50,14 @@ def tipc(tmp_path):
     def run(script: str, *words: str, broken: str = "nothing", gpus: int = 0, **variables: str):
         listed = "".join(f"echo 'GPU {n}: of no kind'\n" for n in range(gpus))
         program("nvidia-smi", f"#!/bin/sh\n{listed}")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("TIPC_")}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("TIPC_", "CUDA_"))}
         environment = {
             **kept,
             "PATH": f"{tools}:{os.environ['PATH']}",
             "PYTHON": str(stand_in),
             "CALLS": str(calls),
             "BROKEN": broken,
+            "SAID": "",
             **variables,
         }
         done = subprocess.run(
@@ -66,6 +69,7 @@ def tipc(tmp_path):
             timeout=60,
         )
         done.calls = calls.read_text().splitlines() if calls.exists() else []
+        done.gpus = Path(f"{calls}.gpus").read_text().splitlines() if calls.exists() else []
         return done
 
     run.root = root

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from paddle_restore.inference.report import Recorder
+from paddle_restore.models import list_models
 from tests.conftest import ROOT
 
 TRAIN = """\
@@ -68,6 +69,27 @@ def test_nothing_to_compare_is_an_error(compare, tmp_path):
     assert done.returncode == 2
     assert "--record writes it" in done.stderr
     assert compare("--log_file", str(tmp_path / "none*.log")).returncode == 2
+
+
+def test_several_processes_are_compared_with_one(compare, tmp_path):
+    logs = tmp_path / "logs"
+    log = logs / "norm_train_gpus_-1_autocast_null_train.log"
+    several = logs / "norm_train_gpus_-1,-1_autocast_null_train.log"
+    compare("--log_file", str(log))  # makes the folder
+    log.write_text(TRAIN.format(loss="0.3"))
+    assert compare("--record", "--log_file", str(log)).returncode == 0
+    nodes = logs / "norm_train_gpus_-1_autocast_null_nodes_2_train.log"
+    for path in (several, nodes):
+        path.write_text(TRAIN.format(loss="0.3"))
+        assert compare("--log_file", str(path)).returncode == 0
+        path.write_text(TRAIN.format(loss="0.4"))
+        assert compare("--log_file", str(path)).returncode == 1
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_what_run_all_compares_is_recorded(model):
+    for mode in ("lite_train_lite_infer", "paddle2onnx_infer"):
+        assert (ROOT / f"test_tipc/results/{model}_{mode}.txt").is_file()
 
 
 def test_other_logs_are_named_but_not_compared(compare, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 MODEL = "mirnet_v2"
@@ -81,6 +84,10 @@ def test_gpu_lines_run_where_there_are_gpus(tipc):
     # Three trainings, three evaluations and exports, each inferred on CPU and GPU.
     assert f"{MODEL} {LITE}: 15 passed, 0 failed, 0 skipped" in done.stdout
     assert any("-m paddle.distributed.launch" in call and "--devices=0,1" in call for call in done.calls)
+    # Each training, and what follows it, sees the GPUs of its own entry of gpu_list.
+    seen = {line.split(":")[0]: line for line in done.gpus if "tools/train.py" in line}
+    assert list(seen) == ["all", "0", "0,1"]
+    assert [line.split(":")[0] for line in done.gpus].count("0,1") == 5
     assert tipc(RUN, TRAIN, LITE, gpus=2, broken="infer.py --device=gpu").returncode == 1
 
 
@@ -102,6 +109,11 @@ def test_two_nodes_start_two_processes_and_either_fails_the_script(tipc):
     assert sorted(call.split("--rank=")[1][0] for call in nodes) == ["0", "1"]
     assert all("--master=127.0.0.1:" in call for call in nodes)
     assert tipc(RUN, FLEET, LITE, broken="train.py").returncode == 1
+    for node in (0, 1):
+        done = tipc(RUN, FLEET, LITE, broken=f"norm_train_gpus_-1_autocast_null_nodes_2_workers_{node}")
+        assert done.returncode == 1
+        failed = [line for line in status_lines(tipc, f"{LITE}/{Path(FLEET).stem}") if "Run failed" in line]
+        assert [f"--rank={node} " in line for line in failed] == [True]
 
 
 def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc, data):
@@ -118,6 +130,44 @@ def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc, data):
 def test_a_benchmark_without_speed_in_its_log_fails(tipc):
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train").returncode == 1
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train", "bs1").returncode == 2
+
+
+@pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])
+def test_the_speed_is_the_mean_without_the_first_two_iterations(tipc, awk):
+    if not shutil.which(awk):
+        pytest.skip(f"no {awk} here")
+    (tipc.root / "my tools/awk").symlink_to(shutil.which(awk))
+    said = "\n".join(
+        f"[train] iter: {n}, loss: 0.{n}, avg_batch_cost: {cost} sec, avg_samples: 4, avg_ips: 9 images/sec"
+        for n, cost in enumerate((9, 9, 0.5, 1.5), 1)
+    )
+    done = tipc("benchmark_train.sh", TRAIN, "benchmark_train", SAID=said)
+    assert done.returncode == 0, done.stdout + done.stderr
+    speed = (tipc.root / f"test_tipc/output/{MODEL}/benchmark_train/speed.txt").read_text()
+    shown = "dynamic_bs1_fp32_DP_N1C1 on cpu: ips: 4.0000 samples/s, loss: 0.4, over 2 iterations"
+    assert speed == f"{MODEL} {shown}\n"
+
+
+def test_a_file_that_gives_nothing_to_run_is_an_error(tipc):
+    lines = (tipc.root / TRAIN).read_text().splitlines()
+    idle = ["norm_train:null" if line.startswith("norm_train:") else line for line in lines]
+    files = {"empty": [], "short": lines[:40], "idle": idle}
+    for name, content in files.items():
+        (tipc.root / name).write_text("".join(f"{line}\n" for line in content))
+    other = {
+        "test_paddle2onnx.sh": (),
+        "test_serving_infer_python.sh": (),
+        "benchmark_train.sh": ("benchmark_train",),
+    }
+    calls = [(RUN, name, LITE) for name in (*files, "test_tipc", ONNX)]
+    calls += [(script, "short", *mode) for script, mode in other.items()]
+    calls += [("prepare.sh", name, LITE) for name in ("empty", "test_tipc")]
+    for call in calls:
+        done = tipc(*call)
+        assert done.returncode == 2, call
+        assert done.stderr.startswith("error: "), call
+        assert done.stderr.count("\n") == 1, call
+        assert done.calls == []
 
 
 @pytest.mark.parametrize("words", [(), (TRAIN,), (TRAIN, "lite"), ("nowhere.txt", LITE)])

@@ -45,3 +45,14 @@ def test_weights_of_ones_own_go_with_the_published_network(tipc, data):
         f"tools/convert_weights.py --source best.pth --output {folder}/weights/model.pdparams"
     ]
     assert load_config(tipc.root / folder / "recipe.yml", ()).name == "mirnet_sidd_1card"
+
+
+@pytest.mark.parametrize("lost", ["Sony_test_list.txt", "Sony/long"])
+def test_data_that_are_not_whole_are_one_line(tipc, data, lost):
+    (data / lost).rename(data / "elsewhere")
+    file = "test_tipc/configs/sid_unet/train_infer_python.txt"
+    done = tipc("prepare.sh", file, "lite_train_lite_infer", TIPC_DATA=str(data))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {data}")
+    assert lost in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional
@@ -9,6 +10,7 @@ from typing import Any, Optional
 from paddle_restore.errors import UserError
 from paddle_restore.inference.package import Package, read_package
 
+# Made from (folder, package, device, precision, threads).
 _CLASSES = {
     "paddle": "PaddleNetwork",
     "onnx": "OnnxNetwork",
@@ -46,8 +48,8 @@ def open_network(
         raise UserError(f"{precision} does not run on {device} here; use {better}")
     package = read_package(folder)
     # Imported when asked for: two of the three libraries are optional.
-    module = import_module(f"{__name__}.{backend}")
-    return getattr(module, _CLASSES[backend])(folder, device, threads, precision, package)
+    network = getattr(import_module(f"{__name__}.{backend}"), _CLASSES[backend])
+    return network(Path(folder), package, device, precision, threads or len(os.sched_getaffinity(0)))
 
 
 def check_device(device: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import require
 from paddle_restore.inference.onnx_file import read_onnx
-from paddle_restore.inference.package import Package, read_package
+from paddle_restore.inference.package import Package
 
 try:
     import onnxruntime
@@ -22,29 +20,21 @@ except ImportError:
 class OnnxNetwork:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
 
-    def __init__(
-        self,
-        folder: str | Path,
-        device: str = "cpu",
-        threads: Optional[int] = None,
-        precision: str = "fp32",
-        package: Optional[Package] = None,
-    ):
+    def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
         if onnxruntime is None:
             raise UserError("backend onnx needs ONNX Runtime; pip install 'paddle_restore[onnx]'")
         if precision != "fp32":
             raise UserError(f"ONNX Runtime has no {precision} for these graphs; use openvino or paddle")
-        package = package or read_package(folder)
         require(package, folder, "onnx")
         provider = "CUDAExecutionProvider" if device == "gpu" else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise UserError("this ONNX Runtime has no GPU; install onnxruntime-gpu, or use --device cpu")
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads
         self.name = "ONNX Runtime"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
-        path = Path(folder) / package.graph.onnx
+        path = folder / package.graph.onnx
         content = read_onnx(path)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=[provider])

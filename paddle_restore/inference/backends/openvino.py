@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import require
 from paddle_restore.inference.onnx_file import read_onnx
-from paddle_restore.inference.package import Package, read_package
+from paddle_restore.inference.package import Package
 
 try:
     import openvino
@@ -26,17 +24,9 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 class OpenVinoNetwork:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
 
-    def __init__(
-        self,
-        folder: str | Path,
-        device: str = "cpu",
-        threads: Optional[int] = None,
-        precision: str = "fp32",
-        package: Optional[Package] = None,
-    ):
+    def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
         if openvino is None:
             raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
-        package = package or read_package(folder)
         require(package, folder, "onnx")
         core = openvino.Core()
         where = device.upper()
@@ -44,13 +34,13 @@ class OpenVinoNetwork:
             raise UserError(f"OpenVINO finds no {device}; it has {', '.join(core.available_devices)}")
         if precision == "bf16" and "BF16" not in core.get_property(where, "OPTIMIZATION_CAPABILITIES"):
             raise UserError("this CPU has no bf16 instructions; use --precision fp32")
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads
         self.name = "OpenVINO" if precision == "fp32" else f"OpenVINO {precision}"
         config = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
             config["INFERENCE_NUM_THREADS"] = str(self.threads)
         self._lock = threading.Lock()
-        path = Path(folder) / package.graph.onnx
+        path = folder / package.graph.onnx
         content = read_onnx(path)
         try:
             self._model = core.compile_model(core.read_model(content, b""), where, config)

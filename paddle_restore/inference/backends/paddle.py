@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -13,7 +12,7 @@ from paddle import inference
 
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import check_paddle_gpu, require
-from paddle_restore.inference.package import Package, read_package
+from paddle_restore.inference.package import Package
 
 # Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
 # activation (or concatenation) reads it as a float: the process dies with a segmentation fault
@@ -27,15 +26,7 @@ class PaddleNetwork:
     Noise is ignored by a graph that draws its own.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        device: str = "cpu",
-        threads: Optional[int] = None,
-        precision: str = "fp32",
-        package: Optional[Package] = None,
-    ):
-        package = package or read_package(folder)
+    def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
         require(package, folder, "paddle")
         if package.graph.program.endswith(".json") and paddle.__version__.startswith("2."):
             # Paddle 2 would not refuse it but die with a segmentation fault.
@@ -43,8 +34,8 @@ class PaddleNetwork:
                 f"{folder}: was exported by Paddle {package.paddle}, Paddle {paddle.__version__} cannot "
                 "read it; run it by Paddle 3, or export the weights again with this one"
             )
-        files = [str(Path(folder) / name) for name in (package.graph.program, package.graph.parameters)]
-        self.threads = threads or len(os.sched_getaffinity(0))
+        files = [str(folder / name) for name in (package.graph.program, package.graph.parameters)]
+        self.threads = threads
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
         self.config = config = inference.Config(*files)
         config.disable_glog_info()
