@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Before Paddle: 2.6.2 exports a zlib of its own, which Pillow and OpenCV would take for theirs, and
+# then no PNG can be read.
+import zlib  # noqa: F401
 from importlib import import_module
 from importlib.util import find_spec
 

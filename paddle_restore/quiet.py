@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _lock = threading.Lock()
 _inside = 0  # threads that are in `quiet`
@@ -38,8 +38,11 @@ def quiet() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Print a line on standard error, even while another thread is in `quiet`."""
-    with _lock:
+    """Print a line on standard error, even while another thread is in `quiet`.
+
+    Where that is closed, or a file on a full disk, nothing is said: no reason to end otherwise.
+    """
+    with _lock, suppress(OSError):
         if _inside and sys.stderr is sys.__stderr__:
             os.write(_kept, f"{line}\n".encode(errors="backslashreplace"))
         else:

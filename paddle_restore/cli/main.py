@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -70,7 +71,10 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     except KeyboardInterrupt:
         print("interrupted" + ("; go on with --resume auto" if command == "train" else ""), file=sys.stderr)
         code = 130
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # closed, or on a full disk; Python would try once more and exit with 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

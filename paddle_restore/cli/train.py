@@ -7,10 +7,10 @@ the same command with --resume auto to go on.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from paddle_restore.cli.common import add_device, add_recipe, use_device
+from paddle_restore.quiet import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from paddle_restore.engine.signals import STOPPED, Stopped, StopRequest
+
+    stop = StopRequest()
+    if not args.dry_run:
+        stop.listen()  # importing Paddle can take long
     from paddle_restore.engine.config import load_config
 
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     config = load_config(args.config, (*args.override, *seed))
     use_device(args.device)
     from paddle_restore.engine.folder import choose_checkpoint
-    from paddle_restore.engine.signals import STOPPED, Stopped, StopRequest
     from paddle_restore.engine.trainer import train
 
     folder = args.output_dir or Path("output") / config.name
@@ -45,11 +49,14 @@ def run(args: argparse.Namespace) -> int:
 
         dry_run(config, choose_checkpoint(folder, args.resume, True) if args.resume else None)
         return 0
-    stop = StopRequest().listen()
+    stop.listen()  # again: Paddle has taken SIGTERM
     resume = choose_checkpoint(folder, args.resume, args.overwrite)
+    anew = args.overwrite and (resume is None or resume.resolve().parent != folder.resolve())
     try:
-        train(config, folder, resume, overwrite=args.overwrite and resume is None, stop=stop)
+        train(config, folder, resume, overwrite=anew, stop=stop)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        stop.leave()
+        say(str(stopped))
         return STOPPED
+    stop.leave()
     return 0

@@ -13,6 +13,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -153,7 +154,7 @@ def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
         raise UserError(batch[_ERROR])
     if _TRACEBACK in batch:
         raise WorkerError(f"while a sample was made:\n{batch[_TRACEBACK]}")
-    return {k: v if isinstance(v, list) else paddle.to_tensor(v) for k, v in batch.items()}
+    return {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
 
 
 def batches(
@@ -192,7 +193,8 @@ def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[di
         worker_init_fn=_obey_parent_only,
     )
     before = set(multiprocessing.active_children())
-    stream = iter(loader)
+    with _term_blocked():
+        stream = iter(loader)
     processes = set(multiprocessing.active_children()) - before
     try:
         yield from stream
@@ -200,8 +202,21 @@ def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[di
         raise UserError(_epitaph(processes)) from None
 
 
+@contextmanager
+def _term_blocked() -> Iterator[None]:
+    """Start processes in which no thread takes SIGTERM: neither those of libraries, from the fork on."""
+    if not hasattr(signal, "sigtimedwait"):  # not Linux
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _obey_parent_only(worker: int) -> None:
-    """Make a worker end with its parent, and by no signal but its parent's.
+    """Make a worker end with its parent, and by no signal but its parent's, which the watch takes.
 
     A cluster signals all processes of a job; workers must live until the checkpoint is written. And
     a parent that was killed leaves workers behind that wait for work.
@@ -209,7 +224,6 @@ def _obey_parent_only(worker: int) -> None:
     if not hasattr(signal, "sigtimedwait"):  # not Linux
         return
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all threads: only the watch gets it
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 

@@ -1,30 +1,47 @@
 """VisualDL's file of a run: one for the whole run, however often it was interrupted.
 
-VisualDL shows only the newest file of a folder, and appends to one that is there. Its format: each
-record is its length, 8 bytes little-endian, and a protocol buffer.
+VisualDL shows only the newest file of a folder. Its format: each record is its length, 8 bytes
+little-endian, and a protocol buffer; the first one describes the file. VisualDL's own writer is not
+used: it writes in a thread, and where the disk is full it leaves half a record, after which nothing
+can be read.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from paddle_restore.data.files import atomic_path
 
 FILE = "vdlrecords.log"  # VisualDL wants vdlrecords in the name
 
+# VisualDL takes seconds to import, so that is done only when there is something to write.
 
-def open_board(folder: Path) -> Any:
-    """Return a LogWriter that appends to the folder's file."""
-    # takes seconds to import, so only when there is something to write
-    from visualdl import LogWriter
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it says that the file exists
-        return LogWriter(logdir=str(folder), file_name=FILE)
+def header() -> bytes:
+    """The record that a file begins with."""
+    from visualdl.component.base_component import meta_data
+
+    return _record(meta_data(walltime=_now()))
+
+
+def scalar(tag: str, step: int, value: float) -> bytes:
+    from visualdl.component.base_component import scalar
+
+    return _record(scalar(tag, value, step, _now()))
+
+
+def picture(tag: str, step: int, image: np.ndarray) -> bytes:
+    """The record of an (H, W, 3) uint8 picture."""
+    from visualdl.component.base_component import image as picture
+
+    return _record(picture(tag, image, step, _now()))
 
 
 def forget(folder: Path, wanted: Callable[[str, int], bool]) -> None:
@@ -32,13 +49,17 @@ def forget(folder: Path, wanted: Callable[[str, int], bool]) -> None:
     files = sorted(folder.glob("vdlrecords*"))
     if not files:
         return
+    from google.protobuf.message import DecodeError
     from visualdl.proto.record_pb2 import Record
 
     with atomic_path(folder / FILE) as temporary, temporary.open("wb") as out:
         for file in files:
             with file.open("rb") as source:
                 for number, data in enumerate(_records(source)):
-                    value = Record.FromString(data).values[0]
+                    try:
+                        value = Record.FromString(data).values[0]
+                    except (DecodeError, IndexError):
+                        break  # where one record is damaged the next cannot be found
                     # The first record describes the file itself; every writer adds one.
                     if number == 0 or (not value.HasField("meta_data") and wanted(value.tag, value.id)):
                         out.write(struct.pack("<Q", len(data)) + data)
@@ -48,9 +69,18 @@ def forget(folder: Path, wanted: Callable[[str, int], bool]) -> None:
 
 
 def _records(source: BinaryIO) -> Iterator[bytes]:
+    size = os.fstat(source.fileno()).st_size
     while len(head := source.read(8)) == 8:
         length = struct.unpack("<Q", head)[0]
-        data = source.read(length)
-        if len(data) < length:  # cut short when the run was killed
+        if length > size - source.tell():  # cut short when the run was killed
             return
-        yield data
+        yield source.read(length)
+
+
+def _record(record: Any) -> bytes:
+    data = record.SerializeToString()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _now() -> int:
+    return round(time.time() * 1000)

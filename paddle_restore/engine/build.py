@@ -11,7 +11,7 @@ import paddle
 from paddle_restore.data.batches import Samples, collate, to_tensors
 from paddle_restore.data.datasets import DATASETS
 from paddle_restore.engine import distributed
-from paddle_restore.engine.checkpoint import load_checkpoint
+from paddle_restore.engine.checkpoint import AVERAGE, State, load_checkpoint
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.folder import changes_since
 from paddle_restore.engine.plan import Plan
@@ -89,13 +89,14 @@ def build(config: Config, resume: Optional[Path] = None) -> Job:
     # ---- optimiser, and what a checkpoint has of all these; everything random follows from the seed
     # and the position, so there is no generator to restore.
     step = Step(config, model, world)
-    state: dict[str, Any] = {"iteration": 0, "evaluated": 0, "best": None}
+    state = State(iteration=0, evaluated=0, best=None).model_dump()
     if resume:
         changed = changes_since(resume, config)
         state = load_checkpoint(resume, step)
-        state.setdefault("evaluated", state["iteration"])
         notes.append(f"resumed from {resume} after iteration {state['iteration']} of {plan.iterations}")
         notes += [f"the recipe has changed: {line}" for line in changed]
+        if step.ema and not (resume / AVERAGE).is_file():
+            notes.append(f"{resume / AVERAGE} is not there: the average begins with the weights")
         notes += _batch_change(state, plan, resume)
     _check_same_start(state["iteration"], world)
     state["processes"] = world
@@ -108,9 +109,9 @@ def _batch_change(state: dict[str, Any], plan: Plan, checkpoint: Path) -> list[s
 
     Raises UserError where iterations have become so few that the run would be past its end.
     """
-    done, before = state["iteration"], state.get("joint_batch")
+    done, before = state["iteration"], state["joint_batch"]
     each = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order.batch_size
-    now, processes = each * plan.world, state.get("processes")
+    now, processes = each * plan.world, state["processes"]
     if before is None or (before, processes) == (now, plan.world):
         return []
     line = f"processes: {processes} -> {plan.world}, {each} samples each, joint batch: {before} -> {now}"

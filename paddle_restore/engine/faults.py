@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from paddle_restore.engine import distributed
@@ -24,17 +25,16 @@ class Faults:
 
     def __init__(self, options: TrainOptions, log: RunLog, plan: Plan, state: dict[str, Any]):
         self.options, self.log, self.plan, self.state = options, log, plan, state
-        state.setdefault("unreadable", {})  # what was wrong: how often
-        state.setdefault("nonfinite", {"count": 0, "in_a_row": 0})
 
-    def unreadable(self, lines: list[str]) -> None:
-        """Note what each process could not read. Raises UserError above `max_unreadable`."""
+    def unreadable(self, lines: list[str], save: Callable[[], Any]) -> None:
+        """Note what each process could not read. Above `max_unreadable`, save and raise UserError."""
         seen, most = self.state["unreadable"], self.options.max_unreadable
         for line in distributed.gather(lines, self.plan.world):
             seen[line] = seen.get(line, 0) + 1
             if seen[line] == 1:
                 self.log.text(f"unreadable, another sample takes its place ({len(seen)} of {most}): {line}")
         if len(seen) > most:
+            save()
             raise UserError(
                 f"{len(seen)} training samples cannot be read, the last is {line}; "
                 "mend or remove the files, or raise train.max_unreadable"

@@ -30,14 +30,15 @@ def choose_checkpoint(folder: Path, resume: Optional[str], overwrite: bool) -> O
         checkpoint = given if (given / "state.json").is_file() else find_checkpoint(given)
         if checkpoint is None:
             raise UserError(f"{given}: holds no checkpoint to resume from")
-        return checkpoint
-    checkpoint = find_checkpoint(folder)
-    if checkpoint and not resume and not overwrite:
+    else:
+        checkpoint = find_checkpoint(folder) if resume else None
+    own = checkpoint and checkpoint.parent.resolve() == folder.resolve()
+    if find_checkpoint(folder) and not own and not overwrite:
         raise UserError(
             f"{folder}: holds a run already; go on with --resume auto, start anew with --overwrite, "
             "or choose another --output_dir"
         )
-    return checkpoint if resume else None
+    return checkpoint
 
 
 def empty_folder(folder: Path) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import Any, Optional
 
 import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path
-from paddle_restore.engine.board import forget, open_board
+from paddle_restore.engine import board
+from paddle_restore.quiet import say
 
 METRICS, NONFINITE, BOARD = "metrics.jsonl", "nonfinite.jsonl", "vdl"
+_BOARD_FILE = f"{BOARD}/{board.FILE}"
 
 
 class RunLog:
@@ -24,20 +26,19 @@ class RunLog:
 
     Records that are newer than `kept` ({phase: iteration}) are dropped first: an interrupted run
     wrote them after the checkpoint that this one resumes from. Where the disk is full a warning is
-    given and training goes on.
+    given and training goes on; what could not be written follows when there is room.
     """
 
     def __init__(self, folder: Optional[Path], total: int = 0, done: int = 0, kept: Optional[dict] = None):
         self.folder = folder
-        self._board: Any = None
-        self._files: dict[str, TextIO] = {}
+        self._waiting: dict[str, bytes] = {}
         self._full = False
         if folder is None:
             return
         kept = kept or {"train": done, "eval": done}
         for name in (METRICS, NONFINITE):
             _forget(folder / name, kept)
-        forget(folder / BOARD, lambda tag, step: step <= kept.get(tag.split("/")[0], 0))
+        board.forget(folder / BOARD, lambda tag, step: step <= kept.get(tag.split("/")[0], 0))
         self._bar = tqdm(
             total=total,
             initial=done,
@@ -50,73 +51,70 @@ class RunLog:
     def text(self, line: str) -> None:
         if self.folder is None:
             return
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
-        self._append("train.log", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+        with suppress(OSError):  # a pipe that was closed, or a job's output on a full disk
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+        self._append("train.log", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n".encode())
 
     def scalars(self, phase: str, iteration: int, values: dict[str, float]) -> None:
         """Record named numbers of `phase` (train, eval) at `iteration`, in metrics.jsonl and for VisualDL."""
         if self.folder is None:
             return
         self.record(METRICS, iteration, phase=phase, **values)
-        with self._lenient():
-            for name, value in values.items():
-                self._writer().add_scalar(tag=f"{phase}/{name}", step=iteration, value=value)
+        self._show(*(board.scalar(f"{phase}/{name}", iteration, value) for name, value in values.items()))
 
     def record(self, file: str, iteration: int, phase: str = "train", **values: Any) -> None:
         """Append a line of JSON."""
-        if self.folder is not None:
-            self._append(file, json.dumps({"phase": phase, "iteration": iteration, **values}) + "\n")
+        line = json.dumps({"phase": phase, "iteration": iteration, **values}) + "\n"
+        self._append(file, line.encode())
 
     def picture(self, name: str, iteration: int, image: np.ndarray) -> None:
-        """Record an (H, W, 3) uint8 picture."""
-        if self.folder is not None:
-            with self._lenient():
-                self._writer().add_image(tag=name, img=image, step=iteration)
+        """Record an (H, W, 3) uint8 picture; none where it would have to wait, in memory."""
+        if self.folder is not None and _BOARD_FILE not in self._waiting:
+            self._show(board.picture(name, iteration, image))
 
     def advance(self) -> None:
         if self.folder is not None:
             self._bar.update()
 
     def flush(self) -> None:
-        """Have everything on disk: what a checkpoint says must not be ahead of the records."""
-        if self._board is not None:
-            self._board.flush()
+        """Write what is waiting: what a checkpoint says must not be ahead of the records."""
+        for name in list(self._waiting):
+            self._append(name, b"")
 
     def close(self) -> None:
         if self.folder is not None:
             self._bar.close()
-            for file in self._files.values():
-                with self._lenient():
-                    file.close()
-            if self._board is not None:
-                self._board.close()
+            self.flush()
 
-    def _append(self, name: str, text: str) -> None:
-        with self._lenient():
-            if name not in self._files:
-                self._files[name] = (self.folder / name).open("a", encoding="utf-8")
-            self._files[name].write(text)
-            self._files[name].flush()
+    def _show(self, *records: bytes) -> None:
+        file = self.folder / _BOARD_FILE
+        new = _BOARD_FILE not in self._waiting and not (file.is_file() and file.stat().st_size)
+        self._append(_BOARD_FILE, b"".join([board.header() if new else b"", *records]))
 
-    @contextmanager
-    def _lenient(self) -> Iterator[None]:
+    def _append(self, name: str, data: bytes) -> None:
+        """Append to a file of the folder whole, or not at all and later."""
+        if self.folder is None:
+            return
+        path, data, size = self.folder / name, self._waiting.pop(name, b"") + data, None
         try:
-            yield
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                size = file.tell()
+                file.write(data)
         except OSError as error:
+            if size is not None:
+                with suppress(OSError):
+                    os.truncate(path, size)
+            self._waiting[name] = data
             if not self._full:
-                print(f"warning: {self.folder}: the log cannot be written ({error})", file=sys.stderr)
+                say(f"warning: {self.folder}: the log cannot be written ({error})")
             self._full = True
-
-    def _writer(self) -> Any:
-        if self._board is None:
-            self._board = open_board(self.folder / BOARD)
-        return self._board
 
 
 def _forget(path: Path, kept: dict[str, int]) -> None:
     """Drop the lines after `kept`, and one that was cut short when the run was killed."""
-    if not path.exists():
+    if not path.is_file():
         return
     lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
@@ -131,9 +129,9 @@ def _forget(path: Path, kept: dict[str, int]) -> None:
 class Meter:
     """Means of a training between two log lines; `sums` is all of it that a resumed run must know."""
 
-    def __init__(self, sums: Optional[dict[str, Any]] = None) -> None:
+    def __init__(self, sums: dict[str, Any]) -> None:
         self.reset()
-        self.sums = sums or self.sums
+        self.sums = sums
 
     def reset(self) -> None:
         self.sums: dict[str, Any] = {"count": 0, "losses": {}}

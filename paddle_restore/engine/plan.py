@@ -38,8 +38,9 @@ class Plan:
         self.epochs = epoch
         # Numbers of finished iterations at which to write latest/, to keep iter_N/ and to evaluate.
         save = config.save
-        self.save_points = self.due(save.every or (1 if self.unit == "epoch" else 1000))
         self.keep_points = self.due(save.keep_every, save.keep_at, last=False)
+        # Where one is kept latest/ is written too: it is the newest checkpoint, from which a run goes on.
+        self.save_points = self.due(save.every or (1 if self.unit == "epoch" else 1000)) | self.keep_points
         self.eval_points = self.due(config.eval.every, config.eval.at)
 
     def stage_at(self, iteration: int) -> Stage:

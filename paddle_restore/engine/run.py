@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Optional
 
@@ -22,16 +22,7 @@ from paddle_restore.inference.backends.eager import EagerNetwork
 class Run:
     """Evaluates and saves in the middle of a training.
 
-    `state` is what every checkpoint's state.json holds:
-
-    iteration, epoch   iterations done, and the epoch of the last of them
-    joint_batch        samples of the last iteration, of all processes
-    processes          how many there were
-    evaluated          the last iteration with a finished evaluation
-    best               score, metric and iteration of best_model/, or None
-    meter              sums since the last log line
-    unreadable         samples that were replaced: what was wrong, how often
-    nonfinite          batches that were left out: count, in_a_row
+    `state` is what every checkpoint's state.json holds (see checkpoint.State).
     """
 
     def __init__(self, job: Job, folder: Path, log: RunLog, stop: StopRequest):
@@ -102,10 +93,11 @@ class Run:
         score, best = self.result[options.best_metric], self.state["best"]
         if math.isfinite(score) and (best is None or score > best["score"]):
             self.state["best"] = {"score": score, "metric": options.best_metric, "iteration": done}
-            self.save("best_model")
+            if not self.save("best_model"):
+                self.state["best"] = best
 
-    def save(self, name: str, must: bool = False) -> None:
-        """Write a checkpoint, from rank 0; all processes wait for it and learn whether it failed.
+    def save(self, name: str, must: bool = False) -> bool:
+        """Write a checkpoint, from rank 0; all processes wait for it and learn whether it was written.
 
         Raises UserError where it failed and `must` be, or `save.on_error` is stop.
         """
@@ -119,10 +111,19 @@ class Run:
                 failure = error
         failed = distributed.mean_scalars({"failed": bool(failure)}, self.plan.world)["failed"]
         if not failed:
-            return
+            return True
         if must or self.config.save.on_error == "stop":
             raise failure or UserError(f"{self.folder / name}: checkpoint not written by rank 0")
         self.log.text(f"warning: {failure}; training goes on")
+        return False
+
+    def save_alone(self) -> None:
+        """Keep what was trained where the data fail: the other processes wait elsewhere, and will end."""
+        if self.plan.rank == 0 and self.state["iteration"]:
+            with suppress(UserError):  # not to hide what ends the run
+                self.check_weights()
+                self.log.flush()
+                save_checkpoint(self.folder / "latest", self.step, self.state)
 
     def _remove_old(self, done: int) -> None:
         if self.plan.rank == 0 and self.config.save.keep_last:

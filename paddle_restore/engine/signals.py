@@ -26,10 +26,15 @@ class StopRequest:
         return bool(self.signal)
 
     def listen(self) -> StopRequest:
-        """Take SIGNALS from here to the end of the process."""
+        """Take SIGNALS from here on."""
         for number in SIGNALS:
             signal.signal(number, self._note)
         return self
+
+    def leave(self) -> None:
+        """Ignore SIGNALS from here on: all is saved, and one of them would change the exit code."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, frame: Any) -> None:
         self.signal = signal.Signals(number).name

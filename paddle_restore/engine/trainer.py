@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import paddle
 
-from paddle_restore.data.batches import UNREADABLE, batches, seed_all
+from paddle_restore.data.batches import UNREADABLE, WorkerError, batches, seed_all
 from paddle_restore.engine import distributed
 from paddle_restore.engine.build import Job, build
 from paddle_restore.engine.config import Config
@@ -22,6 +22,7 @@ from paddle_restore.engine.peers import watched
 from paddle_restore.engine.run import Run
 from paddle_restore.engine.signals import StopRequest
 from paddle_restore.engine.step import GRADIENT, is_finite
+from paddle_restore.errors import UserError
 
 
 def train(
@@ -62,13 +63,13 @@ def _train(
         log.text(line)
     run = Run(job, folder, log, stop)
     faults = Faults(config.train, log, plan, state)
-    meter = Meter(state.get("meter"))
+    meter = Meter(state["meter"])
     if state["evaluated"] < state["iteration"]:
         run.after_iteration(stopping=False)  # what the interrupted run did not come to
 
     # ---- loop
     tick = time.perf_counter()
-    for iteration, batch in _stream(job):
+    for iteration, batch in _stream(job, run):
         reader_seconds = time.perf_counter() - tick
         done, epoch, lr = iteration + 1, plan.epoch_at(iteration) + 1, schedule(iteration)
         # Whatever a network draws while training depends on the position alone.
@@ -80,8 +81,6 @@ def _train(
         joint_batch = len(batch["name"]) * plan.world
         state.update(iteration=done, epoch=epoch, joint_batch=joint_batch)
 
-        if faulty:
-            faults.unreadable(unreadable)
         if is_finite(values):
             faults.finite()
             values.pop(GRADIENT, None)
@@ -96,13 +95,15 @@ def _train(
             log.scalars("train", done, {"epoch": epoch, "lr": lr, **meter.mean_losses()})
             meter.reset()
         state["meter"] = meter.sums
+        if faulty:
+            faults.unreadable(unreadable, lambda: run.save("latest"))
         run.after_iteration(stopping)
         tick = time.perf_counter()
     log.close()
     return run.result
 
 
-def _stream(job: Job) -> Iterator[tuple[int, dict[str, Any]]]:
+def _stream(job: Job, run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (iteration, batch) from where the job stands to the end, through all stages."""
     for stage in job.plan.stages:
         start = max(job.state["iteration"], stage.first)
@@ -116,4 +117,8 @@ def _stream(job: Job) -> Iterator[tuple[int, dict[str, Any]]]:
                 job.step.model.spec.latent,
                 job.config.train.max_unreadable,
             )
-            yield from enumerate(stream, start)
+            try:
+                yield from enumerate(stream, start)
+            except (UserError, WorkerError):
+                run.save_alone()
+                raise

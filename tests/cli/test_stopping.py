@@ -60,6 +60,45 @@ def test_a_signal_saves_and_ends_with_its_own_code(picture_recipe, straight, tmp
     assert_same_run(straight, tmp_path / "run")
 
 
+def signalled(picture_recipe, folder, line):
+    """Run a training that signals itself where `line`, put before the command, says."""
+    head = (
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r}); from paddle_restore.cli.main import main"
+    )
+    words = ("train", "-c", picture_recipe, "--output_dir", folder, "-o", "train.iterations=3")
+    return command("-c", f"{head}\n{line}\nmain()", *words, check=False)
+
+
+def test_a_signal_while_paddle_is_imported_stops_the_training_too(picture_recipe, tmp_path):
+    early = """
+class Early:
+    def find_spec(self, name, path=None, target=None):
+        if name == "paddle":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Early())"""
+    done = signalled(picture_recipe, tmp_path / "run", early)
+    assert done.returncode == STOPPED, done.stderr
+    assert "stopped by SIGTERM after iteration 1 of 3; saved" in done.stderr
+
+
+def test_a_second_signal_does_not_change_the_exit_code(picture_recipe, tmp_path):
+    """One that comes when all is saved and Python, on its way out, has no handlers any more."""
+    second = """
+from paddle_restore.engine.step import Step
+step = Step.__call__
+def call(self, *args, **notes):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, *args, **notes)
+Step.__call__ = call
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGUSR1):
+        kill(pid, number)
+sys.kept_to_the_end = Last()"""
+    done = signalled(picture_recipe, tmp_path / "run", second)
+    assert done.returncode == STOPPED, done.stderr
+
+
 def test_a_signal_to_one_of_two_processes_stops_both(picture_recipe, tmp_path):
     def launch(folder):
         return (
@@ -89,6 +128,21 @@ def children(pid):
 def environment(pid):
     with open(f"/proc/{pid}/environ") as file:
         return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
+
+
+@pytest.mark.parametrize("fate", ["trained", "stopped"])
+def test_output_on_a_full_disk_does_not_end_a_training(picture_recipe, tmp_path, fate):
+    words = ("tools/train.py", "-c", picture_recipe, "--output_dir", tmp_path / "run", "-o")
+    words += (f"train.iterations={3 if fate == 'trained' else 500}", "train.log_every=1")
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, words)], cwd=ROOT, stdout=full, stderr=full, start_new_session=True
+        )
+        if fate == "stopped":
+            wait_for(tmp_path / "run/metrics.jsonl", '"iteration": 3', process)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == (0 if fate == "trained" else STOPPED)
+    assert (tmp_path / "run/latest/state.json").is_file()
 
 
 @pytest.mark.parametrize("stages", [False, True])

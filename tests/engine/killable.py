@@ -60,6 +60,18 @@ def kill_while_saving(rng: random.Random, changes: bool) -> None:
     engine_run.save_checkpoint = save
 
 
+def say_when_iterations_end() -> None:
+    """Write a byte now and one after each iteration."""
+    after = engine_run.Run.after_iteration
+
+    def after_iteration(*args, **kwargs):
+        after(*args, **kwargs)
+        os.write(1, b".")
+
+    engine_run.Run.after_iteration = after_iteration
+    os.write(1, b".")
+
+
 def before(first, then):
     def call(*args, **kwargs):
         first()
@@ -80,15 +92,19 @@ def attempt(config, folder: Path, rng: random.Random, how: str) -> dict:
         with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
             resume = choose_checkpoint(folder, "auto", False)
             if how == "time":
-                os.write(1, b"at any time\n")
+                say_when_iterations_end()
             train(config, folder, resume)
         os._exit(0)
     os.close(writing)
     said = b""
     if how == "time":
-        said = os.read(reading, 100)  # it has begun
-        time.sleep(rng.uniform(0, 0.5))
+        # Counted in iterations, or on a fast machine the run would be over before it was killed so often.
+        iterations = rng.randrange(3)
+        for _ in range(1 + iterations):
+            os.read(reading, 1)
+        time.sleep(rng.uniform(0, 0.02 if iterations else 0.1))
         os.kill(child, signal.SIGKILL)
+        said = b"at any time "
     said += os.read(reading, 100)
     os.close(reading)
     _, status = os.waitpid(child, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from paddle_restore.data.batches import Order, batches
 from paddle_restore.engine.config import ScheduleOptions, load_config
-from paddle_restore.engine.optim import learning_rate
+from paddle_restore.engine.optim import build_schedule, learning_rate
 from paddle_restore.engine.plan import Plan
 from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
@@ -147,7 +147,35 @@ def test_the_linear_scaling_rule(tiny_recipe):
     assert scaled.optimizer.lr == pytest.approx(8e-4)
     assert scaled.train.iterations == 150000
     assert scaled.schedule.milestones == (25000, 125000)
+    assert scale_to_batch(scaled, world=4) == (scaled, "")
     assert said == "total batch 56 for 14: lr 0.0002 -> 0.0008, iterations 600000 -> 150000"
+
+
+@pytest.mark.parametrize(
+    ("length", "schedule"),
+    [
+        ("iterations: 300", "kind: cosine_cycles, periods: [100, 200], min_lrs: [3e-4, 1e-6]"),
+        ("iterations: 300", "kind: cosine, min_lr: 1e-5, warmup: 30"),
+        ("iterations: 300", "kind: step, step: 90, gamma: 0.5"),
+        ("epochs: 100", "kind: multistep, milestones: [90, 180], gamma: 0.5"),
+    ],
+)
+def test_a_scaled_schedule_is_the_same_curve_over_the_samples_seen(tiny_recipe, length, schedule):
+    """With three times the batch: a third of the iterations, at each place three times the learning rate."""
+    overrides = (
+        f"train={{{length}, batch_size: 2, reference_batch: 2}}",
+        "optimizer.lr=2e-4",
+        f"schedule={{by: iteration, {schedule}}}",
+    )
+    config = load_config(tiny_recipe, overrides)
+    scaled, _ = scale_to_batch(config, world=3)
+    plans = [Plan(c, samples=6, world=w) for c, w in ((config, 1), (scaled, 3))]
+    assert [plan.iterations for plan in plans] == [300, 100]
+    one, three = (
+        build_schedule(c.schedule, c.optimizer.lr, plan) for c, plan in zip((config, scaled), plans)
+    )
+    for iteration in (40, 75, 95):
+        assert three(iteration) == pytest.approx(3 * one(3 * iteration), rel=0.05)
 
 
 def test_the_noise_of_a_latent_comes_with_the_sample():

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
 import resource
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import paddle
 import pytest
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
+from paddle_restore.data.pairs import PairsTrain
 from paddle_restore.engine import faults
+from paddle_restore.engine import run as engine_run
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.logging import RunLog
@@ -26,7 +29,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pdparams
 from tests.cli.test_chain import command
 from tests.conftest import ROOT
-from tests.engine.runs import arrays, assert_same_run, records
+from tests.engine.runs import arrays, assert_same_run, board, records
 from tests.engine.test_course import Samples
 from tests.engine.test_resume import StopAfter
 
@@ -122,6 +125,31 @@ def test_too_many_unreadable_files_stop_the_run(damaged, tmp_path):
     config = config_with(damaged[0], max_unreadable=1).model_copy(update={"seed": 1})
     with pytest.raises(UserError, match=r"2 training samples cannot be read, the last is .*mend or remove"):
         train(config, tmp_path / "run")
+    # What was trained until then is kept: with a higher limit it goes on as if that had been there.
+    patient = config_with(config, max_unreadable=9)
+    train(patient, tmp_path / "straight")
+    train(patient, tmp_path / "run", find_checkpoint(tmp_path / "run"))
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_was_trained_is_kept_when_the_data_fail(picture_recipe, tmp_path, monkeypatch, workers):
+    config = load_config(picture_recipe, ("save.every=6", f"train.num_workers={workers}"))
+    train(config, tmp_path / "straight")
+    sample = PairsTrain.sample
+
+    def fails(self, index, rng):
+        if copy.deepcopy(rng).random() == np.random.default_rng([0, 1, index]).random():  # in epoch 1
+            raise RuntimeError("a bug")
+        return sample(self, index, rng)
+
+    monkeypatch.setattr(PairsTrain, "sample", fails)
+    with pytest.raises(WorkerError, match="a bug"):
+        train(config, tmp_path / "run")
+    monkeypatch.undo()
+    assert state_of(tmp_path / "run")["iteration"] == 3
+    train(config, tmp_path / "run", find_checkpoint(tmp_path / "run"))
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
 
 
 def test_an_unreadable_evaluation_file_is_an_error(damaged, tmp_path):
@@ -266,12 +294,32 @@ def test_training_goes_on_until_the_disk_has_room_again(picture_recipe, tmp_path
 
     monkeypatch.setattr(paddle, "save", scarce)
     train(config, tmp_path / "full")
+    monkeypatch.undo()
     text = capsys.readouterr().out
     assert (
         text.count("checkpoint not written (No space left on device); the last one stays; training goes on")
         == 4
     )
     assert_same_run(tmp_path / "straight", tmp_path / "full")
+
+
+def test_the_state_does_not_name_a_best_model_that_could_not_be_written(
+    picture_recipe, tmp_path, monkeypatch
+):
+    save = engine_run.save_checkpoint
+
+    def no_best(folder, *rest):
+        if folder.name == "best_model":
+            raise UserError(f"{folder}: checkpoint not written (No space left on device)")
+        save(folder, *rest)
+
+    monkeypatch.setattr(engine_run, "save_checkpoint", no_best)
+    train(load_config(picture_recipe, ("train.iterations=2",)), tmp_path)
+    assert state_of(tmp_path)["best"] is None
+    monkeypatch.undo()
+    train(load_config(picture_recipe, ("train.iterations=3",)), tmp_path, tmp_path / "latest")
+    assert state_of(tmp_path)["best"]["iteration"] == 3
+    assert (tmp_path / "best_model").is_dir()
 
 
 def test_the_last_checkpoint_must_be_written(picture_recipe, tmp_path):
@@ -288,6 +336,45 @@ def test_a_log_that_cannot_be_written_is_one_warning(tmp_path, capsys):
     log.close()
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
     assert capsys.readouterr().err.count("the log cannot be written") == 1
+
+
+def test_records_wait_for_a_disk_that_is_full(tmp_path, capsys):
+    """None is lost or cut, in metrics.jsonl and for VisualDL, and a resumed run reads them."""
+    log = RunLog(tmp_path, 99)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for iteration in range(1, 61):
+        with full_disk(1000) if 20 <= iteration < 40 else nullcontext():
+            log.scalars("train", iteration, {"loss": iteration, "lr": 0.5})
+            log.picture("eval/0", iteration, picture)
+    log.close()
+    assert capsys.readouterr().err.count("the log cannot be written") == 1
+    for done in (60, 55):
+        rows = [row["iteration"] for row in records(tmp_path)]
+        assert rows == list(range(1, len(rows) + 1))
+        assert board(tmp_path) == sorted(
+            (f"train/{name}", row["iteration"], row[name])
+            for row in records(tmp_path)
+            for name in ("loss", "lr")
+        )
+        RunLog(tmp_path, 99, done).close()
+    assert len(records(tmp_path)) == 55
+
+
+def test_a_damaged_visualdl_file_is_cut_where_it_is_damaged(tmp_path):
+    log = RunLog(tmp_path, 9)
+    for iteration in (1, 2, 3):
+        log.scalars("train", iteration, {"loss": 1.0})
+    log.close()
+    file = tmp_path / "vdl/vdlrecords.log"
+    whole = file.read_bytes()
+    for damage in (b"\xff" * 16, b"\x05" + b"\0" * 7 + b"aaaaa", b"\0" * 8, b"\x05"):
+        file.write_bytes(whole + damage + whole)
+        RunLog(tmp_path, 9, 3).close()
+        assert file.read_bytes() == whole
+    file.write_bytes(b"")
+    log = RunLog(tmp_path, 9)
+    log.scalars("train", 1, {"loss": 1.0})
+    assert board(tmp_path) == [("train/loss", 1, 1.0)]
 
 
 def test_only_the_newest_kept_checkpoints_stay(picture_recipe, tmp_path):

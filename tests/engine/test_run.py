@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
+import numpy as np
 import paddle
 import pytest
 
 from paddle_restore.engine.config import load_config
-from paddle_restore.engine.folder import empty_folder
+from paddle_restore.engine.folder import choose_checkpoint, empty_folder
 from paddle_restore.engine.logging import RunLog
+from paddle_restore.engine.plan import Plan
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
+from paddle_restore.weights import load_pickle
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,9 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_recipe, tmp_path):
         ("state.json", "{", "is no state to resume from"),
         ("model.pdparams", "", "model.pdparams"),
         ("model.pdopt", "nonsense", "model.pdopt"),
+        ("state.json", '{"iteration": -1, "best": null}', "iteration: Input should be greater"),
+        ("state.json", '{"iteration": 1, "best": null, "meter": 3}', "state to resume from: meter"),
+        ("state.json", '{"iteration": 1, "best": {"score": "x"}}', "state to resume from: best.score"),
     ],
 )
 def test_a_broken_checkpoint_is_one_line(run, tiny_recipe, tmp_path, name, content, message):
@@ -59,6 +66,52 @@ def test_a_broken_checkpoint_is_one_line(run, tiny_recipe, tmp_path, name, conte
     config = load_config(tiny_recipe, ("train.epochs=2", "data.limit=2"))
     with pytest.raises(UserError, match=message):
         train(config, tmp_path / "run", tmp_path / "run/latest")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda states, key: states.pop(key), "states of .* are missing"),
+        (lambda states, key: states.update({key: np.zeros((2, 2), np.float32)}), "moment1_0 does not fit"),
+        (lambda states, key: states.update({key: states[key].astype(float)}), "moment1_0 does not fit"),
+        (lambda states, key: states.update({key: 3}), "moment1_0 does not fit"),
+        (lambda states, key: states.update({7: states.pop(key)}), "7 does not fit"),
+    ],
+)
+def test_optimiser_states_that_do_not_fit_are_one_line(run, tiny_recipe, tmp_path, spoil, message):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run/latest/model.pdopt"
+    states = load_pickle(file)
+    spoil(states["optimizer"], next(key for key in states["optimizer"] if key.endswith("moment1_0")))
+    file.write_bytes(pickle.dumps(states, protocol=2))
+    with pytest.raises(UserError, match=rf"model.pdopt: .*{message}"):
+        train(load_config(tiny_recipe, ("train.epochs=2", "data.limit=2")), tmp_path / "run", file.parent)
+
+
+def test_a_resumed_run_says_that_its_average_begins_anew(run, tiny_recipe, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    config = load_config(tiny_recipe, ("train.epochs=2", "data.limit=2", "train.ema={}"))
+    train(config, tmp_path / "run", tmp_path / "run/latest")
+    line = "latest/model_ema.pdparams is not there: the average begins with the weights"
+    assert capsys.readouterr().out.count(line) == 1
+    train(config, tmp_path / "run", tmp_path / "run/latest")
+    assert line not in capsys.readouterr().out
+
+
+def test_a_run_is_not_written_over_by_one_resumed_from_elsewhere(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    for source in (run, run / "latest"):
+        with pytest.raises(UserError, match=r"other: holds a run already; .*--resume auto"):
+            choose_checkpoint(other, str(source), overwrite=False)
+        assert choose_checkpoint(other, str(source), overwrite=True) == run / "latest"
+        assert choose_checkpoint(tmp_path / "new", str(source), overwrite=False) == run / "latest"
+        assert choose_checkpoint(run, str(source), overwrite=False) == run / "latest"
+
+
+def test_a_kept_checkpoint_is_one_to_go_on_from(tiny_recipe):
+    config = load_config(tiny_recipe, ("train={iterations: 900}", "save={keep_every: 400, keep_at: [7]}"))
+    assert Plan(config, samples=9).save_points == {7, 400, 800, 900}
 
 
 def test_weights_in_place_of_the_optimiser_are_one_line(run, tiny_recipe, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +12,12 @@ import paddle
 import pytest
 
 from paddle_restore import create_model
+from paddle_restore.data.image import write_image
 from paddle_restore.engine.checkpoint import load_checkpoint
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import open_network
 from paddle_restore.weights import load_pdparams
+from tests.conftest import ROOT
 from tests.golden.two_paddles import FOLDER, VERSIONS, build, picture, step
 
 OLD = FOLDER / "paddle-2.6.2"
@@ -52,6 +56,19 @@ def test_paddle_2_refuses_an_export_of_paddle_3(tmp_path, monkeypatch):
     monkeypatch.setattr(paddle, "__version__", "2.6.2")
     with pytest.raises(UserError, match=r"Paddle 2\.6\.2 cannot read"):
         open_network(folder)
+
+
+def test_pictures_are_read_when_paddle_is_imported_before_what_reads_them(tmp_path):
+    """Paddle 2.6.2's zlib must not take the place of Pillow's and OpenCV's."""
+    write_image(tmp_path / "8.png", np.ones((4, 5, 3)))
+    write_image(tmp_path / "16.png", np.ones((4, 5, 3)), depth=16)
+    script = (
+        "import paddle_restore, paddle, sys; from paddle_restore.data.image import read_image; "
+        "print(*(read_image(path).shape for path in sys.argv[1:]))"
+    )
+    words = (sys.executable, "-c", script, tmp_path / "8.png", tmp_path / "16.png")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "(4, 5, 3) (4, 5, 3)\n", done.stderr
 
 
 FRESH = {
