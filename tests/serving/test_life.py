@@ -69,7 +69,8 @@ def test_the_second_signal_does_not_wait_and_leaves_no_file(exported, files, tmp
         ]
         for thread in threads:
             thread.start()
-        running.until("paddle_restore_requests_waiting", 1)
+        running.until("paddle_restore_requests_open", 2)
+        running.until("paddle_restore_workers_busy", 1)
         running.process.send_signal(kind)
         time.sleep(0.3)
         running.process.send_signal(kind)
