@@ -7,6 +7,7 @@ frame ("global") does not: its tiles are blended into each other over a quarter 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Optional, Union
 
@@ -102,7 +103,7 @@ def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[in
     if choices:
         return min(choices)[2]
     # Too little memory, or too many windows: the square that fits, or the least one.
-    side = max(int(area**0.5) // spec.multiple * spec.multiple, _least(spec))
+    side = max(int(math.sqrt(area)) // spec.multiple * spec.multiple, _least(spec))
     return tuple(min(length, side) for length in whole)
 
 

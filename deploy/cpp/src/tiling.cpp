@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr double UNKNOWN = 20'000;  // bytes a pixel of networks whose spec does not say
+constexpr double UNKNOWN = 224;     // side of the windows of networks whose spec does not say what a pixel costs
 constexpr int64_t MOST = 64;        // tiles along a side that `auto` considers
 
 int64_t up_to_multiple(int64_t length, int64_t unit) { return (length + unit - 1) / unit * unit; }
@@ -20,6 +20,11 @@ int64_t up_to_multiple(double length, int64_t unit) {
     return static_cast<int64_t>(std::floor((length - rest) / unit + 0.5)) * unit + (rest > 0 ? unit : 0);
 }
 
+// The least side that `auto` takes: a third is kept. With a few pixels, a frame may take days.
+int64_t least_side(const Spec& spec) {
+    return std::max(4 * spec.multiple, (3 * spec.halo + spec.multiple - 1) / spec.multiple * spec.multiple);
+}
+
 // The least window side with which `count` windows cover `length`; none where they cannot.
 std::optional<int64_t> side_of(const Spec& spec, int64_t length, int64_t count) {
     if (count == 1) return length;
@@ -28,13 +33,14 @@ std::optional<int64_t> side_of(const Spec& spec, int64_t length, int64_t count) 
     const double least =
         spec.global ? l / (n - (n - 1) / 4) : static_cast<double>(length + (count - 1) * overlap) / n;
     const int64_t side = up_to_multiple(least, spec.multiple);
-    if (overlap + spec.multiple <= side && side < length) return side;
+    if (least_side(spec) <= side && side < length) return side;
     return std::nullopt;
 }
 
 // The window that fits the budget and computes least; of equal ones the squarest.
 std::pair<int64_t, int64_t> largest(const Spec& spec, int64_t height, int64_t width, double budget) {
-    const double area = budget * 1e9 / (spec.memory ? static_cast<double>(spec.memory) : UNKNOWN);
+    const double area =
+        spec.memory ? budget * 1e9 / static_cast<double>(spec.memory) : UNKNOWN * UNKNOWN;
     std::optional<std::tuple<int64_t, int64_t, int64_t, int64_t>> best;
     for (int64_t rows = 1; rows <= MOST; ++rows) {
         const auto tall = side_of(spec, height, rows);
@@ -47,9 +53,10 @@ std::pair<int64_t, int64_t> largest(const Spec& spec, int64_t height, int64_t wi
         }
     }
     if (best) return {std::get<2>(*best), std::get<3>(*best)};
-    // No window is that small: the smallest that works is what can be done.
-    const int64_t least = up_to_multiple(spec.multiple * (spec.global ? 4 : 1) + 2 * spec.halo, spec.multiple);
-    return {std::min(height, least), std::min(width, least)};
+    // Too little memory, or too many windows: the square that fits, or the least one.
+    const auto fits = static_cast<int64_t>(std::sqrt(area)) / spec.multiple * spec.multiple;
+    const int64_t side = std::max(fits, least_side(spec));
+    return {std::min(height, side), std::min(width, side)};
 }
 
 std::pair<int64_t, int64_t> fixed(const Spec& spec, int64_t height, int64_t width, int64_t tile) {
