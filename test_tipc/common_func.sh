@@ -43,6 +43,9 @@ func_set_params() {
   if [ "$1" != null ] && [ "$2" != null ] && [ -n "$2" ]; then add_words "$1=$2"; fi
 }
 
+# Append what `lines[$1]` says, KEY:VALUE, likewise.
+option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
+
 # Run `command_line`, show its output, keep it in log $1, and record the command's own status.
 run_command() {
   local log="$1"

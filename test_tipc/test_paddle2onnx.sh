@@ -10,8 +10,6 @@ usage="usage: $0 PARAMETER_FILE [paddle2onnx_infer]"
 if [ $# -lt 1 ] || [ "${2:-paddle2onnx_infer}" != paddle2onnx_infer ]; then die "$usage"; fi
 begin "$1" paddle2onnx_infer paddle2onnx_params 13
 
-option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
-
 # Line 4: our export, which patches what paddle2onnx gets wrong and compares the graph with the network.
 command_line=()
 add_words "$(func_parser_value "${lines[3]}")"

@@ -11,8 +11,6 @@ if [ $# -lt 1 ] || [ "${2:-serving_infer}" != serving_infer ]; then die "$usage"
 begin "$1" serving_infer serving_params 12
 seconds=180 # until the server listens
 
-option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
-
 # Start `command_line` with log $1 and set `address` once it listens; it stays empty if it ends before.
 start_server() {
   "${command_line[@]}" > "$1" 2>&1 &

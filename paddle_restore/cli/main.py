@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn, Optional
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.huge_pages import ask_for_huge_pages
 from paddle_restore.quiet import say
 
@@ -87,5 +87,5 @@ class Parser(argparse.ArgumentParser):
 
 def fail(error: UserError) -> int:
     """Print a user's mistake as one line; return its exit code."""
-    say(f"error: {' '.join(str(error).split())}")
+    say(f"error: {line_of(error)}")
     return 2

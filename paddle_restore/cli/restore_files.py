@@ -20,7 +20,7 @@ from paddle_restore.cli.inputs import Item, find_items
 from paddle_restore.cli.main import fail
 from paddle_restore.cli.sheet import Sheet
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.image import is_picture, to_float
+from paddle_restore.data.image import check_name, is_picture, to_float
 from paddle_restore.data.pairs import listed
 from paddle_restore.data.raw import is_raw
 from paddle_restore.data.sid import match_target
@@ -325,8 +325,7 @@ def _check_reports(summary: Optional[Path], sheet: Optional[Path]) -> None:
     if summary:
         _append_bytes(summary, b"")
     if sheet:
-        if not is_picture(sheet):
-            raise UserError(f"{sheet}: choose a name that ends in .png, .jpg, .tif or .webp")
+        check_name(sheet)
         if sheet.is_dir():
             raise UserError(f"{sheet}: is a folder; name a picture for --compare")
         make_folder(sheet.parent)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import paddle
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 
 UNREADABLE = "unreadable"
 """Key of a batch that holds a line for each sample that was replaced, where there is one."""
@@ -106,7 +106,7 @@ class Samples(paddle.io.Dataset):
                 sample = self._sample(candidate, np.random.default_rng(place))
                 return {**sample, UNREADABLE: unreadable} if unreadable else sample
             except (UserError, OSError) as error:
-                unreadable.append(" ".join(str(error).split()))
+                unreadable.append(line_of(error))
         more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]}{more}")
 

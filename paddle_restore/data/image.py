@@ -65,6 +65,12 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
+def check_name(path: Path) -> None:
+    """Raise UserError where no picture can be written under a name, for want of a format."""
+    if not is_picture(path):
+        raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
+
+
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture: (H, W, 3) RGB, uint8 or uint16 as stored; grey becomes three equal channels.
 
@@ -145,8 +151,7 @@ def write_image(
     format cannot hold, and where the file cannot be written.
     """
     path = Path(path)
-    if not is_picture(path):
-        raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
+    check_name(path)
     suffix = path.suffix.lower()
     image = _storable(image, suffix, depth)
     with atomic_path(path) as temporary, temporary.open("w+b") as file:

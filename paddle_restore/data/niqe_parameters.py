@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 
 FEATURES = 36
 _MOST_BYTES = 1 << 20  # the published files have 11 kB
@@ -38,9 +38,7 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
     except ImportError:
         raise UserError(f"{path}: a .mat file needs SciPy (pip install scipy); an .npz does not") from None
     except Exception as error:  # loadmat has no error of its own: whatever a broken file makes it raise
-        raise UserError(
-            f"{path}: is no .npz nor .mat file up to version 7.2 ({' '.join(str(error).split())})"
-        ) from None
+        raise UserError(f"{path}: is no .npz nor .mat file up to version 7.2 ({line_of(error)})") from None
     for mean, covariance in _NAMES:
         if mean in arrays and covariance in arrays:
             found = np.asarray(arrays[mean]), np.asarray(arrays[covariance])

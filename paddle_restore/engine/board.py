@@ -62,7 +62,7 @@ def forget(folder: Path, wanted: Callable[[str, int], bool]) -> None:
                         break  # where one record is damaged the next cannot be found
                     # The first record describes the file itself; every writer adds one.
                     if number == 0 or (not value.HasField("meta_data") and wanted(value.tag, value.id)):
-                        out.write(struct.pack("<Q", len(data)) + data)
+                        out.write(_framed(data))
     for file in files:
         if file.name != FILE:
             file.unlink()
@@ -78,7 +78,10 @@ def _records(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _record(record: Any) -> bytes:
-    data = record.SerializeToString()
+    return _framed(record.SerializeToString())
+
+
+def _framed(data: bytes) -> bytes:
     return struct.pack("<Q", len(data)) + data
 
 

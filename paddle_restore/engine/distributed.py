@@ -68,8 +68,3 @@ def gather(items: list, world: int) -> list:
     gathered: list = []
     dist.all_gather_object(gathered, items)
     return [item for part in gathered for item in part]
-
-
-def barrier(world: int) -> None:
-    if world > 1:
-        dist.barrier()

@@ -8,7 +8,7 @@ from typing import Any
 
 from paddle_restore.engine import distributed
 from paddle_restore.engine.config import TrainOptions
-from paddle_restore.engine.logging import RunLog
+from paddle_restore.engine.logging import NONFINITE, RunLog
 from paddle_restore.engine.plan import Plan
 from paddle_restore.engine.step import GRADIENT
 from paddle_restore.errors import UserError
@@ -49,9 +49,7 @@ class Faults:
         counts = self.state["nonfinite"]
         counts["count"] += 1
         counts["in_a_row"] += 1
-        self.log.record(
-            "nonfinite.jsonl", iteration, losses={k: str(v) for k, v in values.items()}, samples=names
-        )
+        self.log.record(NONFINITE, iteration, losses={k: str(v) for k, v in values.items()}, samples=names)
         what = "gradient" if math.isfinite(values["loss"]) else "loss"
         losses = ", ".join(f"{name} {value:g}" for name, value in values.items() if name != GRADIENT)
         place = f"{iteration}/{self.plan.iterations}"

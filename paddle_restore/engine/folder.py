@@ -9,7 +9,7 @@ from typing import Any, Optional
 import yaml
 
 from paddle_restore.data.files import atomic_path, make_folder
-from paddle_restore.engine.checkpoint import find_checkpoint
+from paddle_restore.engine.checkpoint import STATE, find_checkpoint
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.logging import BOARD, METRICS, NONFINITE
 from paddle_restore.errors import UserError
@@ -25,15 +25,16 @@ def choose_checkpoint(folder: Path, resume: Optional[str], overwrite: bool) -> O
     `resume` is None, "auto" (go on if there is something to go on from) or a checkpoint or run
     folder. Raises UserError rather than let a run write over another.
     """
+    there = find_checkpoint(folder)
     if resume and resume != "auto":
         given = Path(resume)
-        checkpoint = given if (given / "state.json").is_file() else find_checkpoint(given)
+        checkpoint = given if (given / STATE).is_file() else find_checkpoint(given)
         if checkpoint is None:
             raise UserError(f"{given}: holds no checkpoint to resume from")
     else:
-        checkpoint = find_checkpoint(folder) if resume else None
+        checkpoint = there if resume else None
     own = checkpoint and checkpoint.parent.resolve() == folder.resolve()
-    if find_checkpoint(folder) and not own and not overwrite:
+    if there and not own and not overwrite:
         raise UserError(
             f"{folder}: holds a run already; go on with --resume auto, start anew with --overwrite, "
             "or choose another --output_dir"

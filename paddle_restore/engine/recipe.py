@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 
 BASE = "_base_"
 
@@ -23,7 +23,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys to values")
     bases = values.pop(BASE, [])

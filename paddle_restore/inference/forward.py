@@ -12,7 +12,7 @@ import numpy as np
 from paddle_restore.data.image import to_integer
 from paddle_restore.data.mosaic import unpacked
 from paddle_restore.data.transforms import flip
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.noise import noise_window
 from paddle_restore.inference.source import IDENTITY, Source, Turned
 from paddle_restore.inference.tiling import Assembly, Axis, Tiling, plan
@@ -127,7 +127,7 @@ class Forward:
         except (MemoryError, UserError):
             raise
         except Exception as error:  # every library has classes of its own
-            reason = " ".join(str(error).split())[:200]  # of a page
+            reason = line_of(error, 200)
             raise UserError(
                 f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "
                 "belong together"

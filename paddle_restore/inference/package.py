@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from paddle_restore.data.files import atomic_path
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.metrics.cost import Cost
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options, validate
@@ -106,7 +106,7 @@ def read_package(folder: str | Path) -> Package:
         package = validate(Package, yaml.safe_load(path.read_text(encoding="utf-8")), path)
         package.model_spec  # noqa: B018  a spec that does not hold together is an error here
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is broken ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
             raise UserError(f"{folder / name}: is missing or empty; export the model again")

@@ -13,6 +13,7 @@ from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.image import (
     PLAIN,
     Form,
+    check_name,
     is_picture,
     read_image,
     read_with_form,
@@ -89,6 +90,7 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
+        threads     of an exported folder on a CPU; all cores that the process may use unless told
 
         Raises UserError for whatever cannot be opened together.
         """
@@ -146,8 +148,7 @@ class Restorer:
         """
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
-        if not is_picture(Path(output)):
-            raise UserError(f"{output}: choose a name that ends in .png, .jpg, .tif or .webp")
+        check_name(Path(output))
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
         del frame  # writing a large picture needs its memory

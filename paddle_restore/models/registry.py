@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.errors import UserError, did_you_mean, line_of
 from paddle_restore.models.spec import ModelSpec
 
 # One module a network. Imported when a network is first asked for, so that running an
@@ -61,8 +61,6 @@ def create_model(id: str, **kwargs: Any) -> Any:
     try:
         model = factory(**kwargs)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"model {id!r} cannot be built with {kwargs} ({' '.join(str(error).split())})"
-        ) from None
+        raise UserError(f"model {id!r} cannot be built with {kwargs} ({line_of(error)})") from None
     model.spec = spec
     return model

@@ -14,7 +14,7 @@ from paddle_restore.data.image import image_size, to_float, to_integer, write_im
 from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.restorer import Form, Frame, Restorer
 from paddle_restore.inference.tiling import Tiling
@@ -177,7 +177,7 @@ def public(error: Exception, job: Job) -> str:
     text = str(error).replace(job.path, job.name).replace("--tile", "tile")
     for kind in ("png", "jpg", "tif", "webp"):
         text = text.replace(str(path.with_name(f"result.{kind}")), "the picture")
-    return " ".join(text.replace(str(path.parent), "").split())
+    return line_of(text.replace(str(path.parent), ""))
 
 
 def status_of(error: Exception) -> tuple[int, str]:

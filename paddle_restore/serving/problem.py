@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Optional
 
+from paddle_restore.errors import line_of
+
 
 class Problem(Exception):
     """Answered as JSON {"error": message}; `retry_after` in seconds where trying again may help."""
 
     def __init__(self, status: int, message: str, retry_after: Optional[int] = None):
         super().__init__(message)
-        self.status, self.message, self.retry_after = status, " ".join(message.split()), retry_after
+        self.status, self.message, self.retry_after = status, line_of(message), retry_after
 
     @property
     def headers(self) -> dict[str, str]:

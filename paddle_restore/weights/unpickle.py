@@ -16,7 +16,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.weights.machine import DAMAGE, Machine, plain_key
 
 _NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
@@ -138,9 +138,9 @@ def one_line(where: Union[str, PathLike]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where}: {line_of(error)}") from None
     except DAMAGE as error:
-        text = " ".join(str(error).split())[:100] or type(error).__name__
+        text = line_of(error, 100) or type(error).__name__
         raise UserError(f"{where} is truncated, damaged or no checkpoint ({text})") from None
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import yaml
 from pydantic import Field, model_validator
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.options import Options, validate
 
 Positive = Annotated[float, Field(gt=0)]
@@ -136,5 +136,5 @@ def load_camera(path: Union[str, Path]) -> Camera:
     except OSError as error:
         raise UserError(f"{path}: cannot read the camera file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
     return validate(Camera, values, path)

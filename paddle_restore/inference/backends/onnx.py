@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.backends import require
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
@@ -39,7 +39,7 @@ class OnnxNetwork:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
         except Exception as error:  # its errors share no class
-            reason = " ".join(str(error).split())[:200]  # of a page
+            reason = line_of(error, 200)
             raise UserError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from None
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:

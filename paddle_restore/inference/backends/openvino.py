@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.backends import require
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
@@ -45,7 +45,7 @@ class OpenVinoNetwork:
         try:
             self._model = core.compile_model(core.read_model(content, b""), where, config)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]  # of a page
+            reason = line_of(error, 200)
             raise UserError(f"{path}: OpenVINO cannot load it ({reason}); export it again") from None
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
