@@ -25,6 +25,10 @@ class Latent:
             if not isinstance(value, int) or not 0 < value <= 4096:
                 raise ValueError(f"latent: {name} must be a positive integer, not {value!r}")
 
+    def shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return the noise's (channels, H, W) for an input of height x width, multiples of the stride."""
+        return self.channels, height // self.stride, width // self.stride
+
 
 @dataclass(frozen=True)
 class ModelSpec:
