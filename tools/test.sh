@@ -11,6 +11,7 @@ make_environment "$extras"
 if [ "$PADDLE" = 3.3 ]; then
   "$VENV/bin/ruff" check .
   "$VENV/bin/ruff" format --check .
+  "$VENV/bin/mypy"
 elif [ $# = 0 ]; then
   # Goldens, a short training, evaluation, export, inference; `tests` as argument runs them all.
   set -- tests/models tests/alignment tests/weights tests/inference tests/engine/test_two_paddles.py \
