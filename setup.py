@@ -63,6 +63,8 @@ setup(
         "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],
         "dev": [
             "httpx>=0.27,<1",  # asks the service
+            "mypy>=1.11,<3",
+            "pre-commit>=3.5,<5",
             "pytest>=7.4,<10",
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",

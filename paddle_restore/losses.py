@@ -105,7 +105,7 @@ def ms_ssim(pred, target):
     odd sizes are padded with a zero before they are halved.
     """
     _check_size(pred, 161, "ms_ssim")
-    result = 1.0
+    result: Any = 1.0
     for scale, weight in enumerate(_SCALE_WEIGHTS):
         full, contrast = _ssim_terms(pred, target, _gaussian_blur)
         last = scale == len(_SCALE_WEIGHTS) - 1

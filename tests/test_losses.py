@@ -10,17 +10,18 @@ import pytest
 
 from paddle_restore.errors import UserError
 from paddle_restore.losses import LOSSES, build_losses
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture(scope="module")
-def pair(shared):
-    arrays = np.load(shared / "golden" / "loss_inputs.npz")
+def pair():
+    arrays = np.load(GOLDEN / "loss_inputs.npz")
     return tuple(paddle.to_tensor(arrays[name].astype(np.float32)) for name in ("pred", "target"))
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    return json.loads((shared / "golden" / "functions.json").read_text())["losses"]
+def golden():
+    return json.loads((GOLDEN / "functions.json").read_text())["losses"]
 
 
 @pytest.mark.parametrize(
