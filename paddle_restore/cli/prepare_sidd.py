@@ -12,7 +12,7 @@ from paddle_restore.cli.common import positive
 from paddle_restore.cli.main import fail
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
-from paddle_restore.data.pairs import match_pairs, pair_folders
+from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.errors import UserError
 
 SETTINGS = "patches.json"

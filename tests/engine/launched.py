@@ -85,7 +85,7 @@ class TrainPictures(RandomPictures):
         return 6
 
 
-DATASETS["random"] = DatasetKind(RandomOptions, TrainPictures, RandomPictures)
+DATASETS.add("random", DatasetKind(RandomOptions, TrainPictures, RandomPictures))
 
 
 def recipe(network: str, world: int, **changes) -> dict:

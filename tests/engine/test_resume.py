@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paddle_restore.data.pairs import PairsEval
+from paddle_restore.data.datasets.pairs import PairsEval
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.evaluator import evaluate, means
