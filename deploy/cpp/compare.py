@@ -90,11 +90,11 @@ class Comparison:
             ratio = LEVELS["ratio"]
             options += [word for name, value in LEVELS.items() for word in (f"--{name}", value)]
         got, tiles = self.restore(folder, source, *options)
-        frame = restorer.read(given, ratio)
-        restored = restorer.run([frame], depth or frame.form.depth)[0]
+        read = restorer.read(given, ratio)
+        restored = restorer.run([read], depth or read.form.depth)[0]
         restorer.write(restored, self.work / "python.png", depth)
         expected = cv2.imread(str(self.work / "python.png"), cv2.IMREAD_UNCHANGED)
-        count = restorer.forward.count(frame.source)
+        count = restorer.forward.count(read)
         if (got.shape, got.dtype) != (expected.shape, expected.dtype):
             raise Failure(f"{got.shape} {got.dtype} where Python gives {expected.shape} {expected.dtype}")
         steps = int(np.abs(got.astype(int) - expected).max())

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from paddle_restore.cli.common import positive
-from paddle_restore.cli.main import fail
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say_error
 
 SETTINGS = "patches.json"
 LQ_SETTINGS = "lq.json"
@@ -117,7 +117,7 @@ def _keep_settings(path: Path, settings: dict[str, int]) -> None:
 
 def _result(failed: list, text: str) -> int:
     for _, mistake in failed:
-        fail(UserError(mistake))
+        say_error(mistake)
     if text:
         print(text)
     return 1 if failed else 0

@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
-import numpy as np
-
-from paddle_restore.data.image import image_size, to_float, to_integer, write_image
+from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
+from paddle_restore.data.raw import RAW_SUFFIXES, raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
-from paddle_restore.inference.restorer import Form, Frame, Restorer
+from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
@@ -68,15 +65,15 @@ def perform(
     _check_size(path, restorer.spec, max_pixels)
     ratio = None if job.ratio == "auto" else float(job.ratio)
     if job.task == "preview":
-        frame = restorer.read(path, ratio)
+        source = restorer.read(path, ratio)
         output = path.with_name("result.jpg")
-        shown, profile = frame.form.shape(_shown(frame), 8), _profile(frame.form)
+        shown, profile = source.form.shape(source.preview(), 8), _profile(source.form)
         write_image(output, shown, metadata=profile, quality=_PREVIEW_QUALITY)
-        return Done(str(output), time.perf_counter() - start, frame.ratio)
+        return Done(str(output), time.perf_counter() - start, source.ratio)
     kind = _format(job, path, restorer.spec)
     restorer = _configured(restorer, job, budget)
-    frame = restorer.read(path, ratio)
-    total, count = restorer.forward.count(frame.source), 0
+    source = restorer.read(path, ratio)
+    total, count = restorer.forward.count(source), 0
     progress(0, total)
 
     def on_window() -> None:
@@ -86,9 +83,9 @@ def perform(
         if job.cancelled:
             raise Cancelled
 
-    depth = 8 if kind in _EIGHT_BITS else job.depth or frame.form.depth
-    restored = restorer.run([frame], depth, on_window)[0]
-    del frame  # writing a large picture needs its memory
+    depth = 8 if kind in _EIGHT_BITS else job.depth or source.form.depth
+    restored = restorer.run([source], depth, on_window)[0]
+    del source  # writing a large picture needs its memory
     if job.cancelled:
         raise Cancelled
     if job.metadata == "none":
@@ -153,22 +150,6 @@ def _configured(restorer: Restorer, job: Job, budget: float) -> Restorer:
         tiling=Tiling(job.tile, budget),
     )
     return Restorer.of(forward, restorer.preprocess)
-
-
-def _shown(frame: Frame) -> np.ndarray:
-    """(H, W, 3) uint8, upright: the picture, or the amplified mosaic in the picture's size."""
-    values = frame.source.values
-    if not isinstance(values, RawImage):
-        return to_integer(to_float(values.transpose(1, 2, 0)), 8)
-    grown, (top, left) = values.extended()
-    height, width = values.mosaic.shape
-    rows = grown.mosaic.shape[0]
-    step = 64 * grown.period
-    out = np.empty((rows, grown.mosaic.shape[1], 3), np.uint8)
-    for start in range(0, rows, step):  # strips: a whole frame's floats would take six times the file
-        part = grown.crop(start, 0, min(step, rows - start), grown.mosaic.shape[1])
-        out[start : start + step] = to_integer(part.preview(frame.ratio or 1.0).transpose(1, 2, 0), 8)
-    return upright(out[top : top + height, left : left + width], frame.orientation)
 
 
 def public(error: Exception, job: Job) -> str:
