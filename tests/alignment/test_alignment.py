@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,22 @@ import paddle
 import pytest
 
 import paddle_restore.alignment.steps as steps
-from paddle_restore import list_models
-from paddle_restore.alignment import CASES, THRESHOLDS, GoldenFolder, align, aligned_models, compare, write
+from paddle_restore.alignment import (
+    THRESHOLDS,
+    GoldenFolder,
+    align,
+    aligned_models,
+    compare,
+    golden_of,
+    write,
+)
 from paddle_restore.alignment.data import PREPARATIONS
 from paddle_restore.alignment.differences import differences
+from paddle_restore.alignment.procedural import procedural_weight
 from paddle_restore.cli.main import main
 from paddle_restore.errors import UserError
+from paddle_restore.models import Golden
+from paddle_restore.weights.convert import convertible_models
 from tests.conftest import ROOT
 
 SHARED = Path(os.environ.get("PADDLE_RESTORE_SHARED", ROOT.parent / "shared"))
@@ -27,17 +39,17 @@ GOLDEN = SHARED / "golden" if SHARED.is_dir() else ROOT / "tests" / "golden"
 @pytest.mark.parametrize("id", aligned_models())
 def test_every_step_is_within_its_threshold(id):
     rows = [compare(id, *step) for step in align(id, GoldenFolder(GOLDEN))]
-    expected = list(THRESHOLDS) if CASES[id].objective else ["data", "metric", "forward"]
+    expected = list(THRESHOLDS) if golden_of(id).objective else ["data", "metric", "forward"]
     if not SHARED.is_dir():
         expected.remove("metric")
-        if CASES[id].data == "pictures":
+        if golden_of(id).data == "pictures":
             expected.remove("data")
     assert [row.step for row in rows] == expected
     assert not [row for row in rows if not row.passed]
 
 
-def test_every_registered_network_is_aligned():
-    assert set(aligned_models()) == set(list_models())
+def test_every_network_with_published_checkpoints_is_aligned():
+    assert set(aligned_models()) == set(convertible_models())
 
 
 @pytest.mark.parametrize("name", PREPARATIONS)
@@ -46,6 +58,23 @@ def test_every_preparation_is_the_authors(name):
     if not reference:
         pytest.skip("the real pictures are not there")
     assert compare("any", "data", ours, reference).passed
+
+
+def test_the_seed_of_the_golden_values_draws_weights_and_inputs(tmp_path):
+    for name in ("models.json", "lamba.npz"):
+        shutil.copy(ROOT / "tests" / "golden" / name, tmp_path)
+    golden = golden_of("lamba")
+    first = GoldenFolder(tmp_path).reference(golden)
+    values = json.loads((tmp_path / "models.json").read_text())
+    assert values["seed"] == 0
+    (tmp_path / "models.json").write_text(json.dumps({**values, "seed": 1}))
+    second = GoldenFolder(tmp_path).reference(golden)
+    name, shape = "conv2x.0.bias", (12,)
+    np.testing.assert_array_equal(first.weights[name], procedural_weight(name, shape, seed=0))
+    np.testing.assert_array_equal(second.weights[name], procedural_weight(name, shape, seed=1))
+    assert (first.weights[name] != second.weights[name]).all()
+    for name in ("input", "target"):
+        assert (getattr(first, name) != getattr(second, name)).mean() > 0.99
 
 
 def test_without_the_pictures_their_steps_are_left_out():
@@ -149,4 +178,4 @@ def test_damaged_goldens_are_one_line(tmp_path, damage):
             read()
     (tmp_path / "tf_models.json").write_text("{}")
     with pytest.raises(UserError, match="golden values of 'lamba' lack"):
-        folder.reference("lamba")
+        folder.reference(Golden("lamba"))
