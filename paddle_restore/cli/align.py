@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     from paddle_restore.alignment import GoldenFolder, align, aligned_models, compare, golden_of, write
     from paddle_restore.alignment.differences import import_reprod_log
-    from paddle_restore.cli.common import use_device
+    from paddle_restore.devices import use_device
 
     ids = aligned_models() if args.model == "all" else [args.model]
     goldens = {id: golden_of(id) for id in ids}
