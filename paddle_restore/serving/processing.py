@@ -18,8 +18,8 @@ from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.restorer import Form, Frame, Restorer
-from paddle_restore.inference.tiling import Tiling
-from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
+from paddle_restore.inference.tiling import Tiling, largest_side
+from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.settings import Settings
 
@@ -170,7 +170,7 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
     spec = restorer.spec
     if isinstance(request.tile, int):
         # A client cannot make the network take more memory than `auto` may.
-        largest = int((memory * 1e9 / spec.memory) ** 0.5) * PACK_FACTOR[spec.input] if spec.memory else 512
+        largest = largest_side(spec, memory)
         if request.tile > largest:
             raise Problem(422, f"tile: {spec.id} may have at most {largest} here, by its memory; or auto")
     forward = replace(
