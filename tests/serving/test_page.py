@@ -159,8 +159,8 @@ def test_errors_are_words_in_both_languages(page, files, tmp_path):
     expect(page.locator("#error-words")).to_contain_text("The file cannot be restored")
     expect(page.locator("#error-detail")).to_contain_text("cut.png: cannot be read as a picture")
     page.select_option("#language", "zh")
-    expect(page.locator("#error-words")).to_contain_text("无法修复该文件")
-    expect(page.locator("#restore")).to_have_text("开始修复")
+    expect(page.locator("#error-words")).to_contain_text("无法复原该文件")
+    expect(page.locator("#restore")).to_have_text("开始复原")
     assert page.get_attribute("html", "lang") == "zh-CN"
     (tmp_path / "note.txt").write_text("no picture")
     page.set_input_files("#file", tmp_path / "note.txt")
