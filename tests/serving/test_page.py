@@ -212,9 +212,9 @@ def test_every_control_has_a_name(page):
 
 
 def test_both_languages_say_the_same():
-    from paddle_restore.serving import pages
+    from paddle_restore.serving import app
 
-    text = (pages._FOLDER / "texts.js").read_text(encoding="utf-8")
+    text = (app._PAGE / "texts.js").read_text(encoding="utf-8")
     english, chinese = (
         dict(line.strip().rstrip(",").split(": ", 1) for line in part.splitlines() if line.startswith("    "))
         for part in text.split("  zh: {")
