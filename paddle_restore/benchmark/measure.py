@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from paddle_restore.arithmetic import ceil_div
+from paddle_restore.arithmetic import ceil_div, round_up
 from paddle_restore.devices import use_device
 from paddle_restore.errors import UserError
 from paddle_restore.inference.network import OpenedNetwork
@@ -124,9 +124,7 @@ def _open_folder(request: Request, device: str) -> Opened:
 
 def network_inputs(spec: ModelSpec, frame: tuple[int, int]) -> dict[str, np.ndarray]:
     """Return random inputs for a frame of (height, width) sensor pixels, rounded up to the multiple."""
-    height, width = (
-        ceil_div(side, PACK_FACTOR[spec.input] * spec.multiple) * spec.multiple for side in frame
-    )
+    height, width = (round_up(ceil_div(side, PACK_FACTOR[spec.input]), spec.multiple) for side in frame)
     inputs = {"input": np.random.default_rng(0).random((1, spec.in_channels, height, width), np.float32)}
     if spec.latent:
         inputs["noise"] = np.zeros((1, *spec.latent.shape(height, width)), np.float32)

@@ -41,7 +41,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def serve_turns(run: Callable[[], np.ndarray], output: Path) -> None:
-    """Save one output; then, for every line of standard input, run twice and print the second's time in ms."""
+    """Save one output. Then, for every line of standard input, run twice and print the second time in ms."""
     np.savez(output, output=run())
     print(_MARK, flush=True)
     for _ in sys.stdin:

@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     for folder in args.model_dir:
         read_package(folder)
     if args.compare:
-        options = (args.input_size, args.trials, args.warmup)
-        rows = [row for id in models for row in side_by_side.compare_model(id, *options)]
-        rows += [row for folder in args.model_dir for row in side_by_side.compare_folder(folder, *options)]
+        how = (args.input_size, args.trials, args.warmup)
+        rows = [row for id in models for row in side_by_side.compare_model(id, *how)]
+        rows += [row for folder in args.model_dir for row in side_by_side.compare_folder(folder, *how)]
         _show(args, rows, [side_by_side.cells(row, rows) for row in rows], side_by_side.HEADERS)
         for row in rows:
             if "failed" in row:
