@@ -169,6 +169,25 @@ def test_a_tampered_description_is_one_line(tmp_path, change, message):
         read_package(tmp_path)
 
 
+def test_a_description_of_an_older_version_is_read(tmp_path):
+    """Version 0.1 wrote a padding and a clip that nothing read; today's exports do not have them."""
+    export(create_model("sid_unet", width=4), tmp_path, "sid_unet", Preprocess(black_level=500))
+    values = yaml.safe_load((tmp_path / "inference.yml").read_text())
+    assert "postprocess" not in values
+    assert "padding" not in values["preprocess"]
+    older = {
+        **values,
+        "preprocess": {**values["preprocess"], "padding": "reflect"},
+        "postprocess": {"clip": [0, 1]},
+    }
+    (tmp_path / "inference.yml").write_text(yaml.safe_dump(older))
+    assert read_package(tmp_path).preprocess == Preprocess(black_level=500)
+    older["preprocess"]["padding"] = "zeros"
+    (tmp_path / "inference.yml").write_text(yaml.safe_dump(older))
+    with pytest.raises(UserError, match=r"preprocess.padding: must be 'reflect', or left out"):
+        read_package(tmp_path)
+
+
 @pytest.mark.parametrize("inputs", [[], ["nothing"], ["input", "input"]])
 def test_inputs_that_the_graph_does_not_have_are_one_line(tmp_path, inputs):
     export(create_model("sid_unet", width=4), tmp_path, "sid_unet", Preprocess())
