@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from argparse import ArgumentParser
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from paddle_restore.cli.main import ALIASES, COMMANDS
+from paddle_restore.cli.main import ALIASES, load_command
 from paddle_restore.engine.config import load_config
 from tests.conftest import ROOT
 
@@ -62,7 +61,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str]]]:
 def test_commands_parse_and_their_overrides_fit_the_recipe(page):
     for command, arguments in commands_of(page):
         parser = ArgumentParser(prog=command)
-        import_module(f"paddle_restore.cli.{COMMANDS[command][0]}").add_arguments(parser)
+        load_command(command).add_arguments(parser)
         parsed = parser.parse_args(arguments)
         recipe = getattr(parsed, "config", None)
         if recipe and recipe.suffix == ".yml":
