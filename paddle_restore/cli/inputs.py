@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture
+from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture
 from paddle_restore.errors import UserError
 
 
@@ -45,7 +45,8 @@ def find_items(
         return [Item(path, output) for path in places]
     written: dict[Path, Path] = {}
     for path, place in places.items():
-        suffix = f".{format}" if format else path.suffix if is_picture(path) else ".png"
+        own = format_of_name(path)
+        suffix = f".{format}" if format else path.suffix if own and own.write else f".{DEFAULT}"
         written[path] = output / place.with_suffix(suffix)
     taken = Counter(written.values())
     for path, name in written.items():

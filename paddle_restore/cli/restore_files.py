@@ -20,16 +20,15 @@ from paddle_restore.cli.inputs import Item, find_items
 from paddle_restore.cli.main import fail
 from paddle_restore.cli.sheet import Sheet
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.image import check_name, is_picture, to_float
+from paddle_restore.data.formats import is_picture, is_raw, output_formats
+from paddle_restore.data.image import output_format, to_float
 from paddle_restore.data.matching import match_target
-from paddle_restore.data.raw import is_raw
 from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Frame, Restored, Restorer
 from paddle_restore.metrics import evaluate
 
 METRICS = ("psnr", "ssim_rgb_matlab")
-FORMATS = ("png", "jpg", "tif", "webp")
 
 
 def add_files(parser: argparse.ArgumentParser, positional: bool = False) -> None:
@@ -46,7 +45,9 @@ def add_files(parser: argparse.ArgumentParser, positional: bool = False) -> None
         help="folder for the pictures, or the name of the only one",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+        "--format",
+        choices=[one.name for one in output_formats()],
+        help="of the pictures (default: the input's own; PNG for raw files)",
     )
     parser.add_argument(
         "--depth",
@@ -286,8 +287,8 @@ class _caught:
 
 
 def _depth(job: _Job) -> int:
-    eight = job.item.written.suffix.lower() in (".jpg", ".jpeg", ".webp", ".bmp")
-    return 8 if eight else job.frame.form.depth
+    depth = job.frame.form.depth
+    return depth if depth in output_format(job.item.written).depths else 8
 
 
 def _targets(args: argparse.Namespace) -> Optional[list[Path]]:
@@ -324,7 +325,7 @@ def _check_reports(summary: Optional[Path], sheet: Optional[Path]) -> None:
     if summary:
         _append_bytes(summary, b"")
     if sheet:
-        check_name(sheet)
+        output_format(sheet)
         if sheet.is_dir():
             raise UserError(f"{sheet}: is a folder; name a picture for --compare")
         make_folder(sheet.parent)

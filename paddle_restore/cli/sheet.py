@@ -9,7 +9,7 @@ import numpy as np
 
 from paddle_restore.data.image import to_float, to_integer, write_image
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import upright
+from paddle_restore.data.pixels import upright
 from paddle_restore.inference.restorer import Frame, Restored
 
 _WIDTH, _HEIGHT, _GAP = 400, 300, 8

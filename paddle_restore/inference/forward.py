@@ -11,7 +11,7 @@ import numpy as np
 
 from paddle_restore.data.image import to_integer
 from paddle_restore.data.mosaic import unpacked
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.noise import noise_window
 from paddle_restore.inference.source import IDENTITY, Source, Turned

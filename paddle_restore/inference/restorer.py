@@ -10,11 +10,11 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.formats import is_picture, is_raw, output_formats, titles
 from paddle_restore.data.image import (
     PLAIN,
     Form,
-    check_name,
-    is_picture,
+    output_format,
     read_image,
     read_with_form,
     to_float,
@@ -22,7 +22,8 @@ from paddle_restore.data.image import (
 )
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import develop, is_raw, read_raw, upright, warn_of_black_level
+from paddle_restore.data.pixels import upright
+from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.package import Preprocess
@@ -148,7 +149,7 @@ class Restorer:
         """
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
-        check_name(Path(output))
+        output_format(Path(output))
         frame = self.read(source, ratio)
         restored = self.run([frame], depth or frame.form.depth)[0]
         del frame  # writing a large picture needs its memory
@@ -181,8 +182,9 @@ class Restorer:
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> Frame:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
+            offered = titles(output_formats(), last=", ")
             raise UserError(
-                f"{name}: is a raw file, and {self.spec.id} restores pictures (PNG, JPEG, TIFF, WebP); "
+                f"{name}: is a raw file, and {self.spec.id} restores pictures ({offered}); "
                 "use a raw network such as lamba or sid_unet"
             )
         picture, form = (

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
-from paddle_restore.data.raw import RAW_SUFFIXES
+from paddle_restore.data.formats import RAW_SUFFIXES, suffixes
 from paddle_restore.errors import UserError
 from paddle_restore.inference.package import FILE, Package, read_package
 from paddle_restore.models.spec import ModelSpec
@@ -34,7 +33,7 @@ class Model:
             "name": self.name,
             "version": self.version,
             "input": "raw" if self.spec.raw else "picture",
-            "suffixes": sorted(RAW_SUFFIXES if self.spec.raw else PICTURE_SUFFIXES),
+            "suffixes": sorted(RAW_SUFFIXES) if self.spec.raw else suffixes(),
             "licence": self.spec.licence,
             "paper": self.spec.paper,
             "repository": self.spec.repository,

@@ -10,19 +10,30 @@ from typing import Optional, Union
 
 import numpy as np
 
+from paddle_restore.data.formats import (
+    DEFAULT,
+    FORMATS,
+    START,
+    Format,
+    all_formats,
+    format_of_name,
+    is_raw,
+    output_formats,
+    titles,
+)
 from paddle_restore.data.image import image_size, to_float, to_integer, write_image
 from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
+from paddle_restore.data.pixels import upright
+from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.restorer import Form, Frame, Restorer
 from paddle_restore.inference.tiling import Tiling
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.upload import picture_suffix
+from paddle_restore.serving.upload import is_surely_picture
 
-_EIGHT_BITS = ("jpg", "webp")
 _PREVIEW_QUALITY = 92
 
 
@@ -74,6 +85,7 @@ def perform(
         write_image(output, shown, metadata=profile, quality=_PREVIEW_QUALITY)
         return Done(str(output), time.perf_counter() - start, frame.ratio)
     kind = _format(job, path, restorer.spec)
+    output = path.with_name(f"result.{kind.name}")
     restorer = _configured(restorer, job, budget)
     frame = restorer.read(path, ratio)
     total, count = restorer.forward.count(frame.source), 0
@@ -86,14 +98,14 @@ def perform(
         if job.cancelled:
             raise Cancelled
 
-    depth = 8 if kind in _EIGHT_BITS else job.depth or frame.form.depth
+    depth = job.depth or frame.form.depth
+    depth = depth if depth in kind.depths else 8
     restored = restorer.run([frame], depth, on_window)[0]
     del frame  # writing a large picture needs its memory
     if job.cancelled:
         raise Cancelled
     if job.metadata == "none":
         restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
-    output = path.with_name(f"result.{kind}")
     try:
         restorer.write(restored, output, depth)
     except UserError as error:
@@ -110,13 +122,14 @@ def _profile(form: Form) -> Metadata:
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
     with path.open("rb") as file:
-        picture = picture_suffix(file.read(16)) is not None
+        picture = is_surely_picture(file.read(START))
     if spec.raw and picture:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and path.suffix in RAW_SUFFIXES:
+    if not spec.raw and is_raw(path):
         known = path.suffix != ".raw"  # .raw is what nothing else is known of
-        what = "is a raw file" if known else "is no PNG, JPEG, TIFF, WebP or BMP"
-        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures (PNG, JPEG, TIFF, WebP)")
+        what = "is a raw file" if known else f"is no {titles(all_formats())}"
+        offered = titles(output_formats(), last=", ")
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({offered})")
 
 
 def _check_size(path: Path, spec: ModelSpec, most: int) -> None:
@@ -129,13 +142,13 @@ def _check_size(path: Path, spec: ModelSpec, most: int) -> None:
         )
 
 
-def _format(job: Job, path: Path, spec: ModelSpec) -> str:
-    kind = job.format
-    if kind is None:
-        kind = {".jpg": "jpg", ".webp": "webp", ".tif": "tif"}.get(path.suffix, "png")
-        kind = "png" if spec.raw else kind
-    if job.depth == 16 and kind in _EIGHT_BITS:
-        raise Problem(422, f"depth: {kind} has 8 bits; choose png or tif for 16")
+def _format(job: Job, path: Path, spec: ModelSpec) -> Format:
+    kind = FORMATS[job.format] if job.format else format_of_name(path)
+    if kind not in output_formats() or (spec.raw and not job.format):
+        kind = FORMATS[DEFAULT]
+    assert kind is not None
+    if job.depth == 16 and 16 not in kind.depths:
+        raise Problem(422, f"depth: {kind.name} has 8 bits; choose png or tif for 16")
     return kind
 
 
@@ -175,7 +188,7 @@ def public(error: Exception, job: Job) -> str:
     """An error's line, with the client's name of the file in place of ours."""
     path = Path(job.path)
     text = str(error).replace(job.path, job.name).replace("--tile", "tile")
-    for kind in ("png", "jpg", "tif", "webp"):
+    for kind in FORMATS:
         text = text.replace(str(path.with_name(f"result.{kind}")), "the picture")
     return line_of(text.replace(str(path.parent), ""))
 

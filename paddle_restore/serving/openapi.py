@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from paddle_restore.data.formats import output_formats, titles
 from paddle_restore.serving.parameters import FORMATS, Parameters, PreviewParameters
 from paddle_restore.serving.service import Service
 from paddle_restore.serving.settings import TOKEN
@@ -30,7 +31,7 @@ _ERRORS = {
     413: ("Too many bytes or pixels", "the file is larger than 134 MB, which is the limit here"),
     415: (
         "A file of another kind than the model's",
-        "night.dng: is a raw file, and mirnet_v2 restores pictures (PNG, JPEG, TIFF, WebP)",
+        f"night.dng: is a raw file, and mirnet_v2 restores pictures ({titles(output_formats(), last=', ')})",
     ),
     422: (
         "A parameter is wrong, or the file is broken",

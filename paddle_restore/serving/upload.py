@@ -8,14 +8,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Optional
+from typing import Any
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
-from paddle_restore.data.raw import RAW_SUFFIXES
+from paddle_restore.data.formats import START, format_of_bytes, is_picture, is_raw
 from paddle_restore.serving.problem import Problem
 
 _FIELD_MOST = 200  # bytes of a parameter in a form
@@ -171,28 +170,19 @@ def shown_name(given: str) -> str:
     return name[-_NAME_MOST:] or "the file"
 
 
-def picture_suffix(start: bytes) -> Optional[str]:
-    """Return the suffix of a picture file that begins so; None for TIFF, as which raw files begin, too."""
-    if start.startswith(b"\x89PNG"):
-        return ".png"
-    if start.startswith(b"\xff\xd8\xff"):
-        return ".jpg"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return ".webp"
-    return ".bmp" if start.startswith(b"BM") else None
+def is_surely_picture(start: bytes) -> bool:
+    """Whether a file that begins so is a picture; False for TIFF, as which raw files begin, too."""
+    found = format_of_bytes(start)
+    return found is not None and not found.raw_container
 
 
 def _suffix(upload: Upload) -> str:
     """Choose from a fixed list: by the content, then by the end of the client's name."""
     with upload.path.open("rb") as file:
-        start = file.read(16)
-    known = picture_suffix(start)
-    if known:
-        return known
-    given = Path(upload.name).suffix.lower()
-    tiff = start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    if given in RAW_SUFFIXES:
-        return given
-    if given in PICTURE_SUFFIXES or tiff:
-        return ".tif"
-    return ".raw"
+        start = file.read(START)
+    found, given = format_of_bytes(start), Path(upload.name)
+    if found and not found.raw_container:
+        return found.suffixes[0]
+    if is_raw(given):
+        return given.suffix.lower()
+    return ".tif" if found or is_picture(given) else ".raw"
