@@ -287,8 +287,7 @@ class _caught:
 
 
 def _depth(job: _Job) -> int:
-    depth = job.frame.form.depth
-    return depth if depth in output_format(job.item.written).depths else 8
+    return output_format(job.item.written).nearest_depth(job.frame.form.depth)
 
 
 def _targets(args: argparse.Namespace) -> Optional[list[Path]]:

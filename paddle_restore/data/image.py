@@ -182,7 +182,7 @@ def write_image(
 def _storable(image: np.ndarray, kind: Format, depth: int) -> np.ndarray:
     """Return integers of a depth and of channels that the format holds."""
     if image.dtype not in (np.uint8, np.uint16):
-        image = to_integer(image, depth if depth in kind.depths else 8)
+        image = to_integer(image, kind.nearest_depth(depth))
     elif 8 * image.itemsize not in kind.depths:
         image = to_integer(to_float(image), kind.depths[0])
     if image.ndim == 3 and image.shape[2] == 4 and not kind.alpha:

@@ -12,7 +12,7 @@ from paddle_restore.engine.evaluator import evaluate, means
 from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.engine.trainer import train
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.models import create_model
 from paddle_restore.weights import load_weights
 from tests.engine.runs import assert_same_run, board, records

@@ -96,6 +96,10 @@ class Format:
         """Name of the format in options, such as "jpg": the first suffix without its dot."""
         return self.suffixes[0][1:]
 
+    def nearest_depth(self, depth: int) -> int:
+        """Return `depth` if the format has it, else the depth that it has."""
+        return depth if depth in self.depths else self.depths[0]
+
 
 FORMATS: Registry[Format] = Registry("picture format", "paddle_restore.data.formats")
 
@@ -143,7 +147,12 @@ def suffixes() -> list[str]:
     return sorted(suffix for one in FORMATS.values() for suffix in one.suffixes)
 
 
-def titles(formats: Iterable[Format], last: str = " or ") -> str:
-    """Return the titles of formats, such as "PNG, JPEG or TIFF"."""
-    *first, end = [one.title for one in formats]
-    return f"{', '.join(first)}{last}{end}" if first else end
+def titles(formats: Iterable[Format]) -> str:
+    """Return the titles of several formats, such as "PNG, JPEG or TIFF"."""
+    *first, last = [one.title for one in formats]
+    return f"{', '.join(first)} or {last}"
+
+
+def output_titles() -> str:
+    """Return the titles of `output_formats`, such as "PNG, JPEG, TIFF, WebP"."""
+    return ", ".join(one.title for one in output_formats())
