@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
+from paddle_restore.errors import line_of
+
 _lock = threading.Lock()
 _stderr = -1  # the true standard error, while threads are in `quiet`
 
@@ -76,6 +78,11 @@ It holds for the whole process, so other threads report through `say`.
 
 quiet_libraries = _Shared(_no_library_log)
 """`with quiet_libraries():` turns off the messages of OpenCV and tifffile, and Pillow's warnings."""
+
+
+def say_error(error: object) -> None:
+    """Print a user's mistake on standard error as one line."""
+    say(f"error: {line_of(error)}")
 
 
 def say(line: str) -> None:

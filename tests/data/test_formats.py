@@ -55,10 +55,9 @@ from pathlib import Path
 
 import numpy as np
 
-from paddle_restore.cli.inputs import find_items
-from paddle_restore.cli.restore_files import add_files
+from paddle_restore.cli.restore import Infer
+from paddle_restore.inference.files import find_tasks
 from paddle_restore.data.image import image_size, read_with_form, write_image
-from paddle_restore.data.formats import is_picture
 from paddle_restore.errors import UserError
 
 picture = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
@@ -70,10 +69,10 @@ assert read_with_form("b.pgm")[1].grey
 Path("a.ppm").rename("c.png")
 assert (read_with_form("c.png")[0] == read).all()
 parser = argparse.ArgumentParser()
-add_files(parser)
-args = parser.parse_args(["--input", ".", "--output", "out", "--format", "ppm"])
-items = find_items(args.input, is_picture, "pictures", args.output, args.format)
-print(sorted(item.written.name for item in items))
+Infer().add_arguments(parser)
+args = parser.parse_args(["--model_dir", ".", "--input", ".", "--output", "out", "--format", "ppm"])
+tasks = find_tasks(args.input, args.output, raw=False, format=args.format)
+print(sorted(task.output.name for task in tasks))
 try:
     write_image("a.gif", picture)
 except UserError as error:
