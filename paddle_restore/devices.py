@@ -20,6 +20,13 @@ def has_gpu() -> bool:
     return paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 
+def on_gpu() -> bool:
+    """Whether Paddle computes on a GPU now."""
+    import paddle
+
+    return paddle.get_device().startswith("gpu")
+
+
 def check_device(device: str) -> None:
     """Raise UserError for an unknown device, and for a GPU that Paddle does not have.
 

@@ -1,7 +1,8 @@
-"""What a recipe may say: the schema, and recipes checked against it."""
+"""Recipes: the schema, how a YAML file is read and checked, and how it is scaled to another batch size."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
@@ -9,13 +10,14 @@ import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
 from paddle_restore.data.datasets import DATASETS
-from paddle_restore.engine.ema import EmaOptions
-from paddle_restore.engine.mixup import MixupOptions
 from paddle_restore.engine.objectives import OBJECTIVES
-from paddle_restore.engine.recipe import apply_override, read_recipe
-from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.errors import UserError, did_you_mean, line_of
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
+
+BASE = "_base_"
+
+# ---- schema
 
 
 class ModelOptions(Options):
@@ -81,6 +83,17 @@ class StageOptions(Options):
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
     batch_size: int = Field(gt=0)
     crop: int = Field(gt=0)
+
+
+class EmaOptions(Options):
+    decay: float = Field(
+        0.999, gt=0, lt=1, description="largest decay; after n updates it is at most (1+n)/(10+n)"
+    )
+
+
+class MixupOptions(Options):
+    beta: float = Field(1.2, gt=0, description="weights are drawn from Beta(beta, beta)")
+    from_epoch: int = Field(1, gt=0, description="the first epoch that blends; epochs count from 1")
 
 
 class TrainOptions(Options):
@@ -188,22 +201,118 @@ class Config(Options):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+# ---- files
+
+
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
-    """Read a recipe and apply `-o key.path=value`. Raises UserError for anything that is off."""
+    """Read a recipe and apply `-o key.path=value`. Raises UserError for the first mistake."""
     path = Path(path)
-    values = read_recipe(path)
+    values = _read_recipe(path)
     for override in overrides:
-        apply_override(values, override)
-    for section, kinds in (("data", {k: v.options for k, v in DATASETS.items()}), ("objective", OBJECTIVES)):
-        values[section] = _by_kind(values.get(section), kinds, path, section)
+        _apply_override(values, override)
+    for section, kinds in (("data", DATASETS), ("objective", OBJECTIVES)):
+        values[section] = _check_kind(values.get(section), kinds, path, section)
     return validate(Config, values, path)
 
 
-def _by_kind(values: Any, kinds: dict[str, type[Options]], path: Path, section: str) -> Options:
+def _check_kind(values: Any, kinds: Mapping[str, Any], path: Path, section: str) -> Options:
     """Check a section whose keys depend on its `kind`."""
     if not isinstance(values, dict) or "kind" not in values:
         raise UserError(f"{path}: key '{section}.kind' is missing; choose from: {', '.join(sorted(kinds))}")
     kind = values["kind"]
     if kind not in kinds:
         raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
-    return validate(kinds[kind], values, path, section)
+    return validate(kinds[kind].options, values, path, section)
+
+
+def _read_recipe(path: Path, opened: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a file's keys, merged over those of its bases. Raises UserError that names the file."""
+    if path.resolve() in opened:
+        raise UserError(f"{path}: {BASE} leads back to the file itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values")
+    bases = values.pop(BASE, [])
+    merged: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        merged = _merge(merged, _read_recipe(path.parent / base, (*opened, path.resolve())))
+    return _merge(merged, values)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings; a section of another `kind` (or model `id`) replaces the base's whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            other = any(k in value and k in old and value[k] != old[k] for k in ("kind", "id"))
+            value = value if other else _merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    """Set a key in place as `-o key.path=value` says; the value is YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"-o {override}: expected key.path=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = key.split(".")
+    for part in parents:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise UserError(f"-o {override}: {part!r} is a value, not a section")
+    # Choosing another model or kind drops the arguments of the old one.
+    if last in ("id", "kind") and values.get(last, value) != value:
+        values.clear()
+    values[last] = value
+
+
+# ---- batch size
+
+
+def scale_to_batch(config: Config, world: int) -> tuple[Config, str]:
+    """Scale learning rates and iterations to the total batch, where `train.reference_batch` asks for it.
+
+    Returns the scaled recipe, and a log line about the changes ("" if there are none). The linear scaling
+    rule (Goyal et al., "Accurate, Large Minibatch SGD", 2017): batch x iterations stays constant, and the
+    learning rate is proportional to the total batch.
+    """
+    train, schedule = config.train, config.schedule
+    total = train.batch_size * world
+    if train.reference_batch is None or train.reference_batch == total:
+        return config, ""
+    reference = train.reference_batch
+    factor = total / reference
+    # The returned recipe, which the run folder keeps, is made for this batch.
+    train = train.model_copy(update={"reference_batch": total})
+    optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * factor})
+    changes = [f"lr {config.optimizer.lr:g} -> {optimizer.lr:g}"]
+    if train.iterations:
+        iterations = max(1, round(train.iterations / factor))
+        changes.append(f"iterations {train.iterations} -> {iterations}")
+        train = train.model_copy(update={"iterations": iterations})
+    scaled: dict[str, Any] = {
+        "min_lr": schedule.min_lr * factor,
+        "min_lrs": tuple(min_lr * factor for min_lr in schedule.min_lrs),
+    }
+    if schedule.by == "iteration":
+        scaled |= {
+            "milestones": tuple(round(milestone / factor) for milestone in schedule.milestones),
+            "warmup": round(schedule.warmup / factor),
+            "step": schedule.step and max(1, round(schedule.step / factor)),
+            "periods": tuple(max(1, round(period / factor)) for period in schedule.periods),
+        }
+    schedule = schedule.model_copy(update=scaled)
+    config = config.model_copy(update={"train": train, "optimizer": optimizer, "schedule": schedule})
+    return config, f"total batch {total} for {reference}: {', '.join(changes)}"
