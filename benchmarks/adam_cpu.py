@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 def measure(multi_tensor: bool, size: int, steps: int) -> float:
     """Median seconds of a step on a packed (1, 4, size, size) crop."""
-    from paddle_restore.cli.common import use_device
+    from paddle_restore.devices import use_device
 
     use_device("cpu")
     import paddle

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from paddle_restore.cli.common import add_recipe, load_model
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.engine.config import load_config
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import Forward
 from paddle_restore.inference.source import Source
 from paddle_restore.inference.tiling import Tiling

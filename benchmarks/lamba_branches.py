@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from paddle_restore.cli.common import use_device
+from paddle_restore.devices import use_device
 
 
 def main() -> None:

@@ -1,16 +1,17 @@
-"""Where a network runs, and with how many threads: asked here by everybody."""
+"""Devices and threads of a network."""
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import Optional
 
 from paddle_restore.errors import UserError
 
 DEVICES = ("cpu", "gpu")
 
-# Read before Paddle is imported: Paddle sets it to 1 where the user has not set it.
-_OMP_NUM_THREADS = os.environ.get("OMP_NUM_THREADS")
+# Paddle's import sets the variable to 1 where the user has not set it, so a value after that says nothing.
+_OMP_NUM_THREADS = None if "paddle" in sys.modules else os.environ.get("OMP_NUM_THREADS")
 
 
 def has_gpu() -> bool:
@@ -27,13 +28,18 @@ def on_gpu() -> bool:
     return paddle.get_device().startswith("gpu")
 
 
+def check_device_name(device: str) -> None:
+    """Raise UserError for an unknown device."""
+    if device not in DEVICES:
+        raise UserError(f"no device {device!r}; devices: {', '.join(DEVICES)}")
+
+
 def check_device(device: str) -> None:
     """Raise UserError for an unknown device, and for a GPU that Paddle does not have.
 
     Paddle Inference would end in a segmentation fault.
     """
-    if device not in DEVICES:
-        raise UserError(f"no device {device!r}; devices: {', '.join(DEVICES)}")
+    check_device_name(device)
     if device == "gpu" and not has_gpu():
         raise UserError(
             "device gpu: this PaddlePaddle finds no GPU; "

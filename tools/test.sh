@@ -2,6 +2,8 @@
 # Install what the tests need into an environment of their own and run them.
 #   bash tools/test.sh [pytest arguments]     PYTHON=python3.12 bash tools/test.sh     VENV=DIR
 #   PADDLE=2.6 bash tools/test.sh             what depends on Paddle, by PaddlePaddle 2.6.2 and NumPy 1
+# Tests with the mark `shared` use real pictures and published weights in ../shared (or the folder that
+# PADDLE_RESTORE_SHARED names) and are skipped without them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh

@@ -70,7 +70,9 @@ def _training(
     id: str, case: Case, reference: Reference, model: Any, batch: dict[str, Any]
 ) -> Iterator[tuple[str, Values, Values]]:
     """Yield loss and gradients of the first step, then what all of them led to."""
-    objective = build_objective(validate(OBJECTIVES[case.objective["kind"]].options, case.objective, id, "objective"))
+    objective = build_objective(
+        validate(OBJECTIVES[case.objective["kind"]].options, case.objective, id, "objective")
+    )
     options = OptimizerOptions(clip_norm=case.clip_norm, **reference.optimizer)
     optimizer = build_optimizer(options, model.parameters())
     losses = {}

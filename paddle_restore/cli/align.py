@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     from paddle_restore.alignment import GoldenFolder, align, aligned_models, compare, write
     from paddle_restore.alignment.differences import import_reprod_log
-    from paddle_restore.cli.common import use_device
+    from paddle_restore.devices import use_device
     from paddle_restore.errors import UserError, did_you_mean
 
     ids = aligned_models()

@@ -23,9 +23,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from paddle_restore.cli.common import add_device, thread_count, use_device
+from paddle_restore.cli.common import add_device, positive
+from paddle_restore.devices import thread_count, use_device
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import BACKENDS, PRECISIONS
+from paddle_restore.inference.backends import DEFAULT, PRECISIONS, find_backends
 
 HEADERS = (
     *("network", "run by", "parameters", "GMac", "GMac (ptflops)", "peak memory MB"),
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input_size", type=size, default=(1024, 1024), metavar="HxW", help="sensor pixels")
     add_device(parser)
-    parser.add_argument("--backend", choices=BACKENDS, default="paddle", help="what runs --model_dir")
+    parser.add_argument(
+        "--backend", choices=tuple(find_backends()), default=DEFAULT, help="what runs --model_dir"
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of --model_dir")
     parser.add_argument(
         "--compare", action="store_true", help="all backends and precisions, and PyTorch, side by side (CPU)"
@@ -54,13 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     return positive(height), positive(width)
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,7 +162,7 @@ def _measure(args: argparse.Namespace, models: list[str]) -> dict[str, Any]:
 
 
 def _own_code(id: str) -> tuple:
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.inference.eager import EagerNetwork
     from paddle_restore.metrics.complexity import measure_cost
     from paddle_restore.models import create_model
 

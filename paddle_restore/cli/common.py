@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from paddle_restore.devices import DEVICES, thread_count, use_device
 from paddle_restore.errors import UserError
-
-# Read before Paddle is imported, which sets it to 1 where the user has not.
-_THREADS = os.environ.get("OMP_NUM_THREADS")
+from paddle_restore.inference.backends import EAGER, PRECISIONS, find_backends
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -27,44 +25,16 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu where there is one")
+    parser.add_argument("--device", choices=DEVICES, help="default: gpu where there is one")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
-        choices=("paddle", "onnx", "openvino", "eager"),
+        choices=(*find_backends(), EAGER),
         help="what runs the network (default: Paddle Inference for an exported folder)",
     )
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="arithmetic of the network"
-    )
-
-
-def use_device(name: Optional[str]) -> str:
-    """Choose the device and return its name. Raises UserError where there is no GPU to use.
-
-    On CPU all cores work unless OMP_NUM_THREADS says otherwise. Paddle's launcher says 1 to its processes
-    where the user has said nothing.
-    """
-    import paddle
-
-    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    if name == "gpu" and not usable:
-        raise UserError(
-            "--device gpu: this PaddlePaddle finds no GPU; "
-            "install paddlepaddle-gpu and a driver, or use --device cpu"
-        )
-    name = name or ("gpu" if usable else "cpu")
-    paddle.set_device(name)
-    if name == "cpu" and _THREADS is None:
-        paddle.base.core.set_num_threads(thread_count())
-    return name
-
-
-def thread_count() -> int:
-    """Threads that a network uses on CPU: OMP_NUM_THREADS, or this process's cores."""
-    return int(_THREADS or len(os.sched_getaffinity(0)))
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="arithmetic of the network")
 
 
 def load_model(config: Any, weights: Path) -> Any:

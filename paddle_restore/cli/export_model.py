@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_recipe, load_model, preprocess_of, use_device
+from paddle_restore.cli.common import add_recipe, load_model, preprocess_of
+from paddle_restore.devices import use_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from paddle_restore.cli.common import (
     averaging_of,
     load_model,
     preprocess_of,
-    use_device,
 )
 from paddle_restore.cli.restore_files import add_files, restore_files
+from paddle_restore.devices import use_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config, tuple(args.override))
     use_device(args.device)
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.inference.eager import EagerNetwork
     from paddle_restore.inference.forward import Forward
     from paddle_restore.inference.restorer import Restorer, check_tiling
 

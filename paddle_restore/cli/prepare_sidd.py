@@ -8,10 +8,11 @@ import os
 from functools import partial
 from pathlib import Path
 
+from paddle_restore.cli.common import positive
 from paddle_restore.cli.main import fail
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
-from paddle_restore.data.pairs import match_pairs, pair_folders
+from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.errors import UserError
 
 SETTINGS = "patches.json"
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     patches = commands.add_parser("patches", help="random patches of every pair of SIDD_Medium_Srgb/Data")
     patches.add_argument("--src", type=Path, required=True, metavar="DIR", help="SIDD_Medium_Srgb/Data")
     patches.add_argument("--dst", type=Path, required=True, metavar="DIR", help="gets input/, groundtruth/")
-    patches.add_argument("--size", type=_positive, default=256, help="side of a patch")
-    patches.add_argument("--num", type=_positive, default=300, help="patches of each picture")
+    patches.add_argument("--size", type=positive, default=256, help="side of a patch")
+    patches.add_argument("--num", type=positive, default=300, help="patches of each picture")
     patches.add_argument("--seed", type=int, default=0)
 
     valid = commands.add_parser("valid", help="the .mat files of blocks -> PNG pairs, or results -> .mat")
@@ -40,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     lq = commands.add_parser("lq", help="write the clean pictures of a folder of pairs, shrunk, to LQ/")
     lq.add_argument("--src", type=Path, required=True, metavar="DIR", help="folder of pairs")
-    lq.add_argument("--scale", type=_positive, default=4, help="how many times smaller")
+    lq.add_argument("--scale", type=positive, default=4, help="how many times smaller")
 
     for command in (patches, valid, check, lq):
-        command.add_argument("--workers", type=_positive, default=os.cpu_count() or 1)
+        command.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -120,10 +121,3 @@ def _result(failed: list, text: str) -> int:
     if text:
         print(text)
     return 1 if failed else 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(path: Path, targets: list[Path], parameters: Any) -> dict[str, float]:
     from paddle_restore.data.image import read_image, to_float
-    from paddle_restore.data.sid import match_target
+    from paddle_restore.data.matching import match_target
     from paddle_restore.metrics import evaluate
     from paddle_restore.metrics.colour import colourfulness, delta_e
     from paddle_restore.metrics.niqe import niqe

@@ -21,10 +21,9 @@ from paddle_restore.cli.main import fail
 from paddle_restore.cli.sheet import Sheet
 from paddle_restore.data.files import list_files, make_folder
 from paddle_restore.data.image import check_name, is_picture, to_float
-from paddle_restore.data.pairs import listed
+from paddle_restore.data.matching import match_target
 from paddle_restore.data.raw import is_raw
-from paddle_restore.data.sid import match_target
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Frame, Restored, Restorer
 from paddle_restore.metrics import evaluate

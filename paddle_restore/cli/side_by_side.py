@@ -20,7 +20,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from paddle_restore.cli.common import thread_count
+from paddle_restore.devices import thread_count
 from paddle_restore.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

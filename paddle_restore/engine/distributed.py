@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def init() -> tuple[int, int]:
-    """Join the job that `python -m paddle.distributed.launch` started; return rank and number of processes."""
+    """Join the job that `paddle.distributed.launch` started; return rank and number of processes."""
     world = dist.get_world_size()
     if world > 1 and not dist.is_initialized():
         dist.init_parallel_env()

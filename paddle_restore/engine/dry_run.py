@@ -16,7 +16,7 @@ from paddle_restore.engine.evaluator import measure_picture
 from paddle_restore.engine.optim import build_schedule
 from paddle_restore.engine.step import mixup
 from paddle_restore.engine.trainer import Trainer
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.metrics.resources import peak_memory
 
 

@@ -146,9 +146,7 @@ def _cosine_cycles(options: ScheduleOptions, lr: float, position: int) -> float:
 # ---- optimiser
 
 
-def build_optimizer(
-    options: OptimizerOptions, parameters: list[paddle.Tensor]
-) -> paddle.optimizer.Optimizer:
+def build_optimizer(options: OptimizerOptions, parameters: list[paddle.Tensor]) -> paddle.optimizer.Optimizer:
     common: dict[str, Any] = {
         "learning_rate": options.lr,
         "parameters": parameters,

@@ -33,7 +33,7 @@ from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.engine.state import Best, RunState
 from paddle_restore.engine.step import Batch, Step, StepResult, mixup
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.models import ModelSpec, create_model
 from paddle_restore.weights import load_weights
@@ -75,7 +75,7 @@ class Trainer:
         resume: Optional[Path] = None,
         stop: Optional[StopRequest] = None,
     ):
-        """Raises UserError for every mistake of a recipe or a checkpoint that can be found before training."""
+        """Raises UserError for every mistake in the recipe or the checkpoint that shows before training."""
         self.folder, self.stop = folder, stop or StopRequest()
         self.log = RunLog(None)
         self.notes: list[str] = []
@@ -346,7 +346,9 @@ class Trainer:
         for line in distributed.gather(lines, self.plan.world):
             counts[line] = counts.get(line, 0) + 1
             if counts[line] == 1:
-                self.log.text(f"unreadable, another sample takes its place ({len(counts)} of {allowed}): {line}")
+                self.log.text(
+                    f"unreadable, another sample takes its place ({len(counts)} of {allowed}): {line}"
+                )
         if len(counts) > allowed:
             self._save("latest")
             raise UserError(

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import paddle
 
+from paddle_restore.arithmetic import round_up
 from paddle_restore.data.files import make_folder
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import open_network
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.onnx_export import require_onnx, write_onnx
 from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess, read_package
 from paddle_restore.metrics.complexity import measure_cost
@@ -123,16 +124,14 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[C
     rng = np.random.default_rng(0)
     checks = []
     for batch, height, width in ((1, 4, 4), (1, 8, 6), (2, 5, 9)):
-        unit = max(spec.multiple, 8)
-        unit = -(-unit // spec.multiple) * spec.multiple
+        unit = round_up(8, spec.multiple)
         x = rng.random((batch, spec.in_channels, height * unit, width * unit), np.float32)
         if spec.latent and not noise_given:
             checks.append(_compare_statistics(eager, network, x, graph))
             continue
         noise = []
         if spec.latent:
-            sides = [size // spec.latent.stride for size in x.shape[2:]]
-            noise = [rng.standard_normal((batch, spec.latent.channels, *sides), np.float32)]
+            noise = [rng.standard_normal((batch, *spec.latent.shape(*x.shape[2:])), np.float32)]
         expected, got = eager(x, *noise), network(x, *noise)
         if expected.shape != got.shape:
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from paddle_restore.arithmetic import ceil_div
 from paddle_restore.models.spec import Latent
 
 _BLOCK = 64
@@ -17,10 +18,10 @@ def noise_window(
     Place and sizes are in input pixels, multiples of the stride. Each block of the field has a generator
     of its own, so that tiles get the noise that the whole frame would have there.
     """
+    out = np.empty(latent.shape(height, width), np.float32)
     top, left, height, width = (n // latent.stride for n in (top, left, height, width))
-    out = np.empty((latent.channels, height, width), np.float32)
-    for row in range(top // _BLOCK, -(-(top + height) // _BLOCK)):
-        for column in range(left // _BLOCK, -(-(left + width) // _BLOCK)):
+    for row in range(top // _BLOCK, ceil_div(top + height, _BLOCK)):
+        for column in range(left // _BLOCK, ceil_div(left + width, _BLOCK)):
             rng = np.random.default_rng([*seed, row, column])
             block = rng.standard_normal((latent.channels, _BLOCK, _BLOCK), np.float32)
             y, x = row * _BLOCK, column * _BLOCK

@@ -24,6 +24,7 @@ from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import develop, is_raw, read_raw, upright, warn_of_black_level
 from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import DEFAULT, EAGER
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.package import Preprocess
 from paddle_restore.inference.source import Source
@@ -98,10 +99,10 @@ class Restorer:
 
         if (Path(model) / FILE).is_file() or Path(model).is_dir():
             network, spec, self.preprocess, own_noise = _open_folder(
-                Path(model), weights, backend or "paddle", device, precision, threads
+                Path(model), weights, backend or DEFAULT, device, precision, threads
             )
         else:
-            network, spec = _open_model(str(model), weights, backend or "eager", device, precision)
+            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
             self.preprocess, own_noise = Preprocess(), False
         tiling = check_tiling(tile, memory)
         if batch_size < 1:
@@ -271,7 +272,7 @@ def _open_folder(
     package = read_package(folder)
     if weights is not None:
         raise UserError(f"{folder}: an exported folder has its weights; leave weights away, or name an id")
-    if backend == "eager":
+    if backend == EAGER:
         raise UserError(
             f"{folder}: an exported folder runs without the network's code; "
             "for the eager backend name the network's id and its weights"
@@ -284,14 +285,14 @@ def _open_folder(
 def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str) -> tuple:
     import paddle
 
-    from paddle_restore.inference.backends import check_device, check_paddle_gpu
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.devices import check_device
+    from paddle_restore.inference.eager import EagerNetwork
     from paddle_restore.models import create_model, list_models
     from paddle_restore.weights import load_weights
 
     if id not in list_models():
         raise UserError(f"{id}: is neither an exported folder nor a network ({', '.join(list_models())})")
-    if backend != "eager" or precision != "fp32":
+    if backend != EAGER or precision != "fp32":
         raise UserError(
             f"{id}: a network by its id is run by its own code in fp32; "
             f"export it (export_model.py) for {backend} and {precision}"
@@ -299,8 +300,6 @@ def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: 
     if weights is None:
         raise UserError(f"{id}: needs weights; name a file (pretrained/README.md says where they come from)")
     check_device(device)
-    if device == "gpu":
-        check_paddle_gpu()
     paddle.set_device(device)
     model = create_model(id)
     load_weights(model, Path(weights))

@@ -7,9 +7,8 @@ from typing import Optional, Union
 
 import numpy as np
 
-from paddle_restore.data.exposures import check_kind, network_input
 from paddle_restore.data.image import to_float
-from paddle_restore.data.mosaic import RawImage
+from paddle_restore.data.mosaic import RawImage, check_kind, network_input
 from paddle_restore.data.transforms import flip
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR

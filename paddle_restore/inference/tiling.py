@@ -13,6 +13,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from paddle_restore.arithmetic import ceil_div, round_up
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
@@ -71,7 +72,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, alone: bool =
             f"a frame of {width * factor}x{height * factor} pixels is too small for {spec.id}, "
             f"which needs at least {unit * factor}x{unit * factor}"
         )
-    whole = tuple(-(-side // unit) * unit for side in (height, width))
+    whole = tuple(round_up(side, unit) for side in (height, width))
     if tiling.side == "none" or alone:
         sides = whole
     elif tiling.side == "auto":
@@ -79,7 +80,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, alone: bool =
     else:
         side = int(tiling.side) // factor // unit * unit
         least = 2 * unit if spec.halo == "global" else 2 * spec.halo + unit
-        least = -(-least // unit) * unit
+        least = round_up(least, unit)
         if side < least and side < max(whole):
             raise UserError(
                 f"--tile {tiling.side}: {spec.id} looks so far around each pixel that a tile needs at least "
@@ -89,9 +90,23 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, alone: bool =
     return tuple(_axis(spec, length, size) for length, size in zip(whole, sides))
 
 
+def largest_side(spec: ModelSpec, budget: float) -> int:
+    """Return the side of the largest square window within `budget` GB, in the picture's (sensor's) pixels.
+
+    It is at least the smallest window that `auto` takes, even where that needs more memory.
+    """
+    side = int(math.sqrt(_area(spec, budget))) // spec.multiple * spec.multiple
+    return max(side, _least(spec)) * PACK_FACTOR[spec.input]
+
+
+def _area(spec: ModelSpec, budget: float) -> float:
+    """Return how many input pixels a window within `budget` GB has."""
+    return budget * 1e9 / spec.memory if spec.memory else _UNKNOWN**2
+
+
 def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[int, int]:
     """Return the window that fits the budget and computes least; of equal ones the squarest."""
-    area = budget * 1e9 / spec.memory if spec.memory else _UNKNOWN**2
+    area = _area(spec, budget)
     choices = []
     for rows in range(1, _MOST + 1):
         for columns in range(1, _MOST + 1):
@@ -103,7 +118,7 @@ def _largest(spec: ModelSpec, whole: tuple[int, int], budget: float) -> tuple[in
     if choices:
         return min(choices)[2]
     # Too little memory, or too many windows: the square that fits, or the least one.
-    side = max(int(math.sqrt(area)) // spec.multiple * spec.multiple, _least(spec))
+    side = largest_side(spec, budget) // PACK_FACTOR[spec.input]
     return tuple(min(length, side) for length in whole)
 
 
@@ -113,7 +128,7 @@ def _halo(spec: ModelSpec) -> int:
 
 def _least(spec: ModelSpec) -> int:
     """Return the least side that `auto` takes: a third is kept. With a few pixels, a frame may take days."""
-    return max(4 * spec.multiple, -(-3 * _halo(spec) // spec.multiple) * spec.multiple)
+    return max(4 * spec.multiple, round_up(3 * _halo(spec), spec.multiple))
 
 
 def _side(spec: ModelSpec, length: int, count: int) -> Optional[int]:
@@ -126,7 +141,7 @@ def _side(spec: ModelSpec, length: int, count: int) -> Optional[int]:
         if spec.halo == "global"
         else (length + (count - 1) * overlap) / count
     )
-    side = int(-(-least // spec.multiple)) * spec.multiple
+    side = round_up(math.ceil(least), spec.multiple)
     return side if _least(spec) <= side < length else None
 
 
@@ -134,7 +149,8 @@ def _axis(spec: ModelSpec, length: int, size: int) -> Axis:
     """Spread as few windows as cover `length` evenly over it."""
     overlap = size // 4 if spec.halo == "global" else 2 * spec.halo
     unit, scale = spec.multiple, spec.scale
-    steps = 0 if size >= length else max(1, -(-(length - size) // max(unit, (size - overlap) // unit * unit)))
+    stride = max(unit, (size - overlap) // unit * unit)
+    steps = 0 if size >= length else max(1, ceil_div(length - size, stride))
     # Rounded down to the multiple, two starts lie at most the wanted step apart.
     starts = [i * (length - size) // steps // unit * unit for i in range(steps)] + [length - size]
     # Neighbours meet in the middle of what they share.

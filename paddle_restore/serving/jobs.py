@@ -17,8 +17,8 @@ from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.restorer import Form, Frame, Restorer
-from paddle_restore.inference.tiling import Tiling
-from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
+from paddle_restore.inference.tiling import Tiling, largest_side
+from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.upload import picture_suffix
 
@@ -144,7 +144,7 @@ def _configured(restorer: Restorer, job: Job, budget: float) -> Restorer:
     spec = restorer.spec
     if isinstance(job.tile, int):
         # A client cannot choose more memory than auto may.
-        most = int((budget * 1e9 / spec.memory) ** 0.5) * PACK_FACTOR[spec.input] if spec.memory else 512
+        most = largest_side(spec, budget)
         if job.tile > most:
             raise Problem(422, f"tile: {spec.id} may have at most {most} here, by its memory; or auto")
     forward = replace(

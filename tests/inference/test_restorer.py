@@ -17,7 +17,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
 from paddle_restore.inference import forward as forward_module
 from paddle_restore.inference.backends import open_network
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.export import export
 from paddle_restore.inference.forward import TRANSFORMS, Averaging, Forward, restore_frame
 from paddle_restore.inference.package import Preprocess, read_package

@@ -9,11 +9,11 @@ import pytest
 from paddle_restore import create_model
 from paddle_restore.data.mosaic import RawImage, unpacked
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.noise import noise_window
 from paddle_restore.inference.source import Source
-from paddle_restore.inference.tiling import Tiling, plan
+from paddle_restore.inference.tiling import Tiling, largest_side, plan
 from paddle_restore.models import list_models, model_spec
 from paddle_restore.models.spec import Latent, ModelSpec
 
@@ -86,6 +86,18 @@ def test_auto_keeps_to_its_budget():
     assert len(rows.spans) * len(columns.spans) <= 40
     rows, columns = plan(spec, 300, 400, Tiling("auto", budget=2))
     assert (rows.size, columns.size) == (300, 400)
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(0, 224), (1000, 60)])
+@pytest.mark.parametrize(("kind", "factor"), [("srgb", 1), ("bayer", 2)])
+def test_the_largest_side_is_the_one_that_auto_takes(memory, expected, kind, factor):
+    """In the picture's pixels. Of a frame that needs too many windows `auto` takes the square that fits."""
+    spec = spec_of(memory=memory, input=kind, halo="global")
+    rows, columns = plan(spec, 20_000, 20_000, Tiling("auto", budget=3.6e-3))
+    assert rows.size == columns.size == expected
+    assert largest_side(spec, 3.6e-3) == expected * factor
+    # Never below what `auto` takes whatever the budget: four multiples.
+    assert largest_side(spec, 1e-9) == (16 if memory else 224) * factor
 
 
 @pytest.mark.parametrize("memory", [0, 100_000])

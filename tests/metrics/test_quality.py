@@ -12,6 +12,7 @@ from scipy.ndimage import correlate
 
 from paddle_restore.errors import UserError
 from paddle_restore.metrics import PROTOCOLS, evaluate, psnr, ssim
+from tests.conftest import GOLDEN
 
 
 def picture(seed, shape=(40, 52, 3)):
@@ -21,7 +22,7 @@ def picture(seed, shape=(40, 52, 3)):
 
 
 def test_real_pairs_give_the_published_values(shared):
-    pairs = json.loads((shared / "golden" / "functions.json").read_text())["metric_pairs"]
+    pairs = json.loads((GOLDEN / "functions.json").read_text())["metric_pairs"]
     names = {"Noisy": "GT", "input": "groundtruth"}
     assert pairs
     for pair in pairs:

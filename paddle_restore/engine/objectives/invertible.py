@@ -1,4 +1,4 @@
-"""Both passes of an invertible network (Liu et al., "Invertible Denoising Network", CVPR 2021, Eq. 4 and 5)."""
+"""Both passes of an invertible network (Liu et al., "Invertible Denoising Network", CVPR 2021, Eq. 4, 5)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import Field
 from paddle_restore.engine.objectives import (
     OBJECTIVES,
     Losses,
+    LossWeights,
     ObjectiveKind,
     ObjectiveOptions,
-    LossWeights,
 )
 from paddle_restore.errors import UserError
 from paddle_restore.losses import build_losses

@@ -10,9 +10,9 @@ from pydantic import Field
 from paddle_restore.engine.objectives import (
     OBJECTIVES,
     Losses,
+    LossWeights,
     ObjectiveKind,
     ObjectiveOptions,
-    LossWeights,
 )
 from paddle_restore.losses import build_losses
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.backends import require
+from paddle_restore.inference.backends import require_graph
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
 
@@ -21,13 +21,13 @@ except ImportError:
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
-class OpenVinoNetwork:
+class Network:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
 
     def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
         if openvino is None:
             raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
-        require(package, folder, "onnx")
+        require_graph(package, folder, "onnx")
         core = openvino.Core()
         where = device.upper()
         if where not in core.available_devices:

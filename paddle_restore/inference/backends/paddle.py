@@ -10,8 +10,9 @@ import numpy as np
 import paddle
 from paddle import inference
 
+from paddle_restore.devices import check_device
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import check_paddle_gpu, require
+from paddle_restore.inference.backends import require_graph
 from paddle_restore.inference.package import Package
 
 # Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
@@ -20,14 +21,14 @@ from paddle_restore.inference.package import Package
 _BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
 
 
-class PaddleNetwork:
+class Network:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W).
 
     Noise is ignored by a graph that draws its own.
     """
 
     def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
-        require(package, folder, "paddle")
+        require_graph(package, folder, "paddle")
         if package.graph.program.endswith(".json") and paddle.__version__.startswith("2."):
             # Paddle 2 would not refuse it but die with a segmentation fault.
             raise UserError(
@@ -40,7 +41,7 @@ class PaddleNetwork:
         self.config = config = inference.Config(*files)
         config.disable_glog_info()
         if device == "gpu":
-            check_paddle_gpu()
+            check_device(device)
             half = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
             config.enable_use_gpu(256, 0, half)
         else:

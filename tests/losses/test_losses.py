@@ -1,4 +1,4 @@
-"""Losses against the authors' values."""
+"""Losses against the values of the authors' code."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pytest
 
 from paddle_restore.errors import UserError
 from paddle_restore.losses import LOSSES, build_losses
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture(scope="module")
-def pair(shared):
-    arrays = np.load(shared / "golden" / "loss_inputs.npz")
+def pair():
+    arrays = np.load(GOLDEN / "loss_inputs.npz")
     return tuple(paddle.to_tensor(arrays[name].astype(np.float32)) for name in ("pred", "target"))
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    return json.loads((shared / "golden" / "functions.json").read_text())["losses"]
+def golden():
+    return json.loads((GOLDEN / "functions.json").read_text())["losses"]
 
 
 @pytest.mark.parametrize(
@@ -36,18 +37,26 @@ def golden(shared):
         ("invdn_ssim", lambda g: g["invdn_ssim_mean"]),
     ],
 )
-def test_the_authors_values(pair, golden, name, reference):
+def test_losses_give_the_authors_values(pair, golden, name, reference):
     assert LOSSES[name](*pair).item() == pytest.approx(reference(golden), rel=5e-5)
 
 
-def test_lambas_weighted_sum(pair, golden):
+def test_lambas_weighted_sum_is_the_authors(pair, golden):
     values = build_losses({"l1": 1.0, "ms_ssim": 0.2})(*pair)
     assert set(values) == {"l1", "ms_ssim", "loss"}
     assert values["loss"].item() == pytest.approx(golden["lamba_total"], rel=1e-5)
     assert values["l1"].item() == pytest.approx(golden["l1"], rel=1e-5)
 
 
-def test_clipped_charbonnier_ignores_what_is_outside():
+def test_psnr_is_negative_decibels_averaged_over_the_pictures(pair):
+    pred, target = (tensor.numpy().astype(np.float64) for tensor in pair)
+    squares = ((pred - target) ** 2).mean(axis=(1, 2, 3))
+    assert squares[0] != pytest.approx(squares[1], rel=1e-3)
+    assert LOSSES["psnr"](*pair).item() == pytest.approx(np.mean(10 * np.log10(squares + 1e-8)), rel=1e-5)
+    assert LOSSES["psnr"](pair[0], pair[0]).item() == pytest.approx(-80, rel=1e-5)
+
+
+def test_clipped_charbonnier_ignores_values_outside_the_range():
     target = paddle.zeros([1, 3, 4, 4])
     pred = target - 2.0
     assert LOSSES["charbonnier_clipped"](pred, target).item() == pytest.approx(1e-3)
@@ -55,7 +64,7 @@ def test_clipped_charbonnier_ignores_what_is_outside():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_is_least_for_equal_pictures_and_can_be_descended(name):
+def test_every_loss_is_lowest_for_equal_pictures_and_falls_along_its_gradient(name):
     rng = np.random.default_rng(0)
     target = paddle.to_tensor(rng.random((1, 3, 163, 170), dtype=np.float32))
     pred = paddle.to_tensor(1 - target.numpy(), stop_gradient=False)  # its structure is opposite
@@ -70,7 +79,7 @@ def test_every_loss_is_least_for_equal_pictures_and_can_be_descended(name):
         assert better.item() < value.item()
 
 
-def test_ms_ssim_halves_odd_sizes_and_descends():
+def test_ms_ssim_halves_odd_sizes_and_falls_along_its_gradient():
     rng = np.random.default_rng(1)
     target = paddle.to_tensor(rng.random((2, 1, 161, 175), dtype=np.float32))
     pred = (0.7 * target + 0.3 * paddle.to_tensor(rng.random(target.shape, dtype=np.float32))).detach()
@@ -87,7 +96,7 @@ def test_mistakes_are_one_line():
     with pytest.raises(UserError, match="no loss"):
         build_losses({})
     small = paddle.zeros([1, 3, 160, 200])
-    with pytest.raises(UserError, match="161x161 at least, not 200x160"):
+    with pytest.raises(UserError, match="at least 161x161, not 200x160"):
         build_losses({"ms_ssim": 1.0})(small, small)
     with pytest.raises(UserError, match="11x11"):
         LOSSES["ssim"](small[:, :, :10], small[:, :, :10])

@@ -1,4 +1,4 @@
-"""Run a network's own code."""
+"""Run a network by its own code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import paddle
 
+from paddle_restore.devices import thread_count
+
 
 class EagerNetwork:
     """A network in evaluation mode as a function of NumPy arrays: the picture, and a latent's noise."""
 
+    name = "own code"
+
     def __init__(self, model: Any):
-        # What a network folds away after training (weight normalisation) it offers as `deployed`.
+        # A network offers as `deployed` what it is without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
-        self.name = "own code"
+        self.threads = thread_count()
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         training = self.model.training

@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Optional
 
+from paddle_restore.data.datasets import DATASETS, DatasetKind
 from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.models.spec import ModelSpec
@@ -117,3 +118,6 @@ def _file(where: str, name: Any, root: Path) -> Optional[Path]:
     if not path.is_file():
         raise UserError(f"{where}: names {path}, which does not exist")
     return path
+
+
+DATASETS.add("raw_pairs", DatasetKind(RawPairsOptions, RawPairsTrain, RawPairsEval))
