@@ -20,6 +20,7 @@ import yaml
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.engine.config import Config
 from paddle_restore.engine.logging import METRICS, NONFINITE, TEXT, VISUALDL
+from paddle_restore.engine.optim import Plan
 from paddle_restore.engine.state import RunState
 from paddle_restore.engine.step import Step
 from paddle_restore.errors import UserError
@@ -197,6 +198,30 @@ def load_checkpoint(folder: Path, step: Step) -> RunState:
     if step.scaler.is_enable() and states.get("scaler"):
         step.scaler.load_state_dict(states["scaler"])
     return state
+
+
+def process_changes(checkpoint: Path, state: RunState, plan: Plan) -> list[str]:
+    """Return a log line if the number of processes or the joint batch differs from the checkpoint's.
+
+    Raises UserError if the run has fewer iterations now than are done.
+    """
+    done, before = state.iteration, state.joint_batch
+    each = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order.batch_size
+    now = each * plan.world
+    if before is None or (before, state.processes) == (now, plan.world):
+        return []
+    line = (
+        f"processes: {state.processes} -> {plan.world}, {each} samples each, joint batch: {before} -> {now}"
+    )
+    if before == now:
+        return [f"{line}: nothing else changes"]
+    if done > plan.iterations:
+        raise UserError(
+            f"{checkpoint}: {line}: after iteration {done} of now {plan.iterations} the run would be past "
+            "its end; set train.batch_size so that the joint batch stays"
+        )
+    epoch = plan.epoch_at(max(done, 1) - 1) + 1
+    return [f"{line}: iteration {done} was in epoch {state.epoch}, is now in epoch {epoch} of {plan.epochs}"]
 
 
 # Paddle names optimiser states after its own parameter names (conv2d_7.w_0), which depend on what else

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Optional, Union
 import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
-from paddle_restore.data.datasets import DATASETS
-from paddle_restore.engine.objectives import OBJECTIVES
+from paddle_restore.data.datasets import DATASETS, DatasetOptions
+from paddle_restore.engine.objectives import OBJECTIVES, ObjectiveOptions
 from paddle_restore.errors import UserError, did_you_mean, line_of
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
@@ -49,14 +49,14 @@ class ScheduleOptions(Options):
 
     kind: Literal["constant", "step", "multistep", "cosine", "cosine_cycles"] = "constant"
     by: Literal["epoch", "iteration"] = "epoch"
-    step: Optional[int] = Field(None, gt=0, description="step: multiply by gamma every so many")
-    milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each")
+    step: Optional[int] = Field(None, gt=0, description="step: length between two multiplications by gamma")
+    milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each of these")
     gamma: float = Field(0.1, gt=0)
-    min_lr: float = Field(0.0, ge=0, description="cosine: the last learning rate")
-    warmup: int = Field(0, ge=0, description="linear rise from 0 over so many")
-    periods: tuple[int, ...] = Field((), description="cosine_cycles: the length of each cycle")
-    min_lrs: tuple[float, ...] = Field((), description="cosine_cycles: the last learning rate of each")
-    weights: tuple[float, ...] = Field((), description="cosine_cycles: size of each; default: 1")
+    min_lr: float = Field(0.0, ge=0, description="cosine: the learning rate at the end")
+    warmup: int = Field(0, ge=0, description="length of a linear rise from 0")
+    periods: tuple[int, ...] = Field((), description="cosine_cycles: length of each cycle")
+    min_lrs: tuple[float, ...] = Field((), description="cosine_cycles: learning rate at the end of each")
+    weights: tuple[float, ...] = Field((), description="cosine_cycles: height of each; default: 1")
 
     @model_validator(mode="after")
     def _complete(self) -> ScheduleOptions:
@@ -78,7 +78,7 @@ class StageOptions(Options):
     """A part of progressive training: its own length, batch and crop."""
 
     epochs: Optional[int] = Field(
-        None, gt=0, le=10**7, description="counted like train.epochs or train.iterations"
+        None, gt=0, le=10**7, description="length of the stage, in epochs or in iterations"
     )
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
     batch_size: int = Field(gt=0)
@@ -97,22 +97,24 @@ class MixupOptions(Options):
 
 
 class TrainOptions(Options):
-    epochs: Optional[int] = Field(None, gt=0, le=10**7, description="either epochs or iterations")
+    epochs: Optional[int] = Field(None, gt=0, le=10**7, description="length, in epochs or in iterations")
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
-    stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
-    batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
+    stages: tuple[StageOptions, ...] = Field((), description="progressive training, instead of a length")
+    batch_size: int = Field(1, gt=0, description="samples in each process's batch")
     reference_batch: Optional[int] = Field(
-        None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
+        None,
+        gt=0,
+        description="total batch of lr and iterations, which are scaled to the actual one",
     )
-    num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+    num_workers: int = Field(0, ge=0, description="processes that read samples")
     max_unreadable: int = Field(
-        10, ge=0, description="so many different unreadable samples are replaced; one more stops the run"
+        10, ge=0, description="different unreadable samples that are replaced; one more stops the run"
     )
     on_nonfinite: Literal["stop", "skip"] = Field(
-        "stop", description="a loss or gradient that is not finite: end the run, or leave the batch out"
+        "stop", description="if a loss or gradient is not finite: stop the run, or skip the batch"
     )
     accumulate: int = Field(
-        1, gt=0, description="compute each batch in so many parts: the same step in less memory"
+        1, gt=0, description="parts in which each batch is computed: the same step in less memory"
     )
     ema: Optional[EmaOptions] = Field(None, description="keep a moving average of the weights")
     mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
@@ -130,22 +132,24 @@ class SaveOptions(Options):
     every: Optional[float] = Field(
         None, gt=0, description="epochs (or iterations) between checkpoints in latest/; default: 1 (or 1000)"
     )
-    keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
-    keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
-    keep_last: Optional[int] = Field(None, gt=0, description="of iter_N/, keep only the newest so many")
+    keep_every: Optional[float] = Field(None, gt=0, description="epochs (or iterations) between iter_N/")
+    keep_at: tuple[int, ...] = Field((), description="also write iter_N/ at these iterations")
+    keep_last: Optional[int] = Field(None, gt=0, description="how many of the newest iter_N/ stay")
     on_error: Literal["continue", "stop"] = Field(
         "continue",
-        description="a checkpoint cannot be written (full disk): train on until the next, or end the run",
+        description="if a checkpoint cannot be written (full disk): train on until the next, or stop",
     )
 
 
 class EvalOptions(Options):
-    every: Optional[float] = Field(None, gt=0, description="epochs (or iterations); default: at the end only")
+    every: Optional[float] = Field(
+        None, gt=0, description="epochs (or iterations) between two; default: at the end"
+    )
     at: tuple[int, ...] = Field((), description="also at these iterations")
     metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
-    best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
-    ema: bool = Field(False, description="measure the averaged weights (train.ema) in place of the last ones")
-    pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
+    best: Optional[str] = Field(None, description="metric that chooses best_model/; default: the first")
+    ema: bool = Field(False, description="measure the averaged weights (train.ema) instead of the last ones")
+    pictures: int = Field(2, ge=0, description="pictures in the VisualDL log from each evaluation")
 
     @model_validator(mode="after")
     def _known(self) -> EvalOptions:
@@ -169,10 +173,10 @@ class Config(Options):
     pretrained: Optional[Path] = Field(
         None, description="weights to start from, ours or a published checkpoint"
     )
-    pretrained_partial: bool = Field(False, description="load what fits of it and list the rest in the log")
+    pretrained_partial: bool = Field(False, description="load what fits of it, and log what does not")
     model: ModelOptions
-    data: SerializeAsAny[Options]
-    objective: SerializeAsAny[Options]
+    data: SerializeAsAny[DatasetOptions]
+    objective: SerializeAsAny[ObjectiveOptions]
     optimizer: OptimizerOptions = OptimizerOptions()
     schedule: ScheduleOptions = ScheduleOptions()
     train: TrainOptions

@@ -54,7 +54,7 @@ def average_gradients(parameters: list[paddle.Tensor], world: int) -> None:
 
 def means(values: Sequence[Union[float, paddle.Tensor]], world: int) -> list[float]:
     """Return the mean of each number, or tensor of one number, over the processes, by one message."""
-    numbers = [v if paddle.is_tensor(v) else paddle.to_tensor(float(v)) for v in values]
+    numbers = [paddle.to_tensor(float(v)) if isinstance(v, (bool, float)) else v for v in values]
     joint = paddle.stack([number.astype("float32").reshape([]) for number in numbers])
     if world > 1:
         dist.all_reduce(joint)
@@ -210,7 +210,7 @@ def _accept(server: socket.socket, password: str, world: int) -> dict[int, socke
 
 
 def _connect(address: tuple[str, int], password: str, rank: int) -> socket.socket:
-    connection = socket.create_connection(tuple(address), timeout=60)
+    connection = socket.create_connection(address, timeout=60)
     connection.sendall(f"{password} {rank:8d}".encode())
     return _keep_alive(connection)
 

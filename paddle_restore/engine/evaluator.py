@@ -25,8 +25,11 @@ BASELINE = "baseline"
 Row = dict[str, Any]
 """One picture's name, group, whether it is counted, its metrics by name, and under BASELINE the input's."""
 
-OnPicture = Callable[[str, dict[str, np.ndarray]], None]
-"""Gets a picture's name and {input, out, gt: (H, W, 3) in [0, 1]}."""
+Pictures = dict[str, np.ndarray]
+"""{input, out, gt: (H, W, 3) in [0, 1]}; without gt where the sample has no target."""
+
+OnPicture = Callable[[str, Pictures], None]
+"""Gets a picture's name and its pictures."""
 
 
 def evaluate(
@@ -74,21 +77,26 @@ def measure_picture(
     sample: Sample,
     metrics: tuple[str, ...],
     averaging: Optional[Averaging] = None,
-) -> tuple[Row, dict[str, np.ndarray]]:
-    """Restore and measure one sample of an evaluation dataset; return its row and {input, out, gt}."""
+) -> tuple[Row, Pictures]:
+    """Restore and measure one sample of an evaluation dataset.
+
+    Raises UserError if a metric needs a target and the sample has none.
+    """
     # The baseline is the picture that the network improves: amplified raw, or the noisy picture.
     planes = {
         "input": sample.get("baseline", sample["input"]),
         "out": restore_frame(network, spec, sample["input"], averaging),
-        "gt": sample["target"],
     }
+    if "target" in sample:
+        planes["gt"] = sample["target"]
     pictures = {name: picture.transpose(1, 2, 0) for name, picture in planes.items()}
+    reference = pictures.get("gt")
     row = {
         "name": sample["name"],
         "group": sample.get("group", ""),
         "counted": sample.get("counted", True),
-        **measure(pictures["out"], pictures["gt"], metrics),
-        BASELINE: measure(pictures["input"], pictures["gt"], metrics),
+        **measure(pictures["out"], reference, metrics),
+        BASELINE: measure(pictures["input"], reference, metrics),
     }
     return row, pictures
 
@@ -118,13 +126,14 @@ def picture_saver(folder: Path) -> OnPicture:
     """Write NAME_out.png, NAME_gt.png and NAME_scale.png (the baseline) of every picture into `folder`."""
     make_folder(folder)
 
-    def save(name: str, pictures: dict[str, np.ndarray]) -> None:
-        for kind, suffix in (("out", "out"), ("gt", "gt"), ("input", "scale")):
-            write_image(folder / f"{name}_{suffix}.png", to_integer(pictures[kind]))
+    def save(name: str, pictures: Pictures) -> None:
+        for kind, picture in pictures.items():
+            suffix = "scale" if kind == "input" else kind
+            write_image(folder / f"{name}_{suffix}.png", to_integer(picture))
 
     return save
 
 
-def side_by_side(pictures: dict[str, np.ndarray]) -> np.ndarray:
-    """Input, output and target in one uint8 picture."""
-    return np.concatenate([to_integer(pictures[kind]) for kind in ("input", "out", "gt")], axis=1)
+def side_by_side(pictures: Pictures) -> np.ndarray:
+    """Join input, output and target, in this order, to one uint8 picture."""
+    return np.concatenate([to_integer(picture) for picture in pictures.values()], axis=1)

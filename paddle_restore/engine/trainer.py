@@ -9,7 +9,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Optional
 
-import numpy as np
 import paddle
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches, seed_all
@@ -20,13 +19,14 @@ from paddle_restore.engine.checkpoint import (
     empty_folder,
     find_checkpoint,
     load_checkpoint,
+    process_changes,
     recipe_changes,
     remove_old_checkpoints,
     save_checkpoint,
     write_recipe,
 )
 from paddle_restore.engine.config import Config, scale_to_batch
-from paddle_restore.engine.evaluator import evaluate, means, report, side_by_side
+from paddle_restore.engine.evaluator import Pictures, evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import NONFINITE, Meter, RunLog
 from paddle_restore.engine.optim import Plan, Stage, build_schedule
 from paddle_restore.engine.signals import Stopped, StopRequest
@@ -142,7 +142,7 @@ class Trainer:
         self.notes += [f"the recipe has changed: {line}" for line in changes]
         if self.step.ema and not (checkpoint / AVERAGE).is_file():
             self.notes.append(f"{checkpoint / AVERAGE} is not there: the average begins with the weights")
-        self.notes += _describe_processes(self.state, self.plan, checkpoint)
+        self.notes += process_changes(checkpoint, self.state, self.plan)
 
     def introduction(self) -> str:
         """Return the first line of the log."""
@@ -269,7 +269,7 @@ class Trainer:
         options, state = self.config.eval, self.state
         shown = 0
 
-        def show(name: str, pictures: dict[str, np.ndarray]) -> None:
+        def show(name: str, pictures: Pictures) -> None:
             nonlocal shown
             if self.is_rank0 and shown < options.pictures:
                 self.log.picture(f"eval/{name}", state.iteration, side_by_side(pictures))
@@ -396,27 +396,3 @@ class Trainer:
     def _last_checkpoint(self) -> str:
         checkpoint = find_checkpoint(self.folder)
         return f"the last checkpoint is {checkpoint}" if checkpoint else "no checkpoint had been saved yet"
-
-
-def _describe_processes(state: RunState, plan: Plan, checkpoint: Path) -> list[str]:
-    """Return a log line if the number of processes or the joint batch differs from the checkpoint's.
-
-    Raises UserError if the run has fewer iterations now than are done.
-    """
-    done, before = state.iteration, state.joint_batch
-    each = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order.batch_size
-    now = each * plan.world
-    if before is None or (before, state.processes) == (now, plan.world):
-        return []
-    line = (
-        f"processes: {state.processes} -> {plan.world}, {each} samples each, joint batch: {before} -> {now}"
-    )
-    if before == now:
-        return [f"{line}: nothing else changes"]
-    if done > plan.iterations:
-        raise UserError(
-            f"{checkpoint}: {line}: after iteration {done} of now {plan.iterations} the run would be past "
-            "its end; set train.batch_size so that the joint batch stays"
-        )
-    epoch = plan.epoch_at(max(done, 1) - 1) + 1
-    return [f"{line}: iteration {done} was in epoch {state.epoch}, is now in epoch {epoch} of {plan.epochs}"]
