@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
 extras="align,demo,dev"
-[ "$PADDLE" = 3.3 ] && extras="$extras,onnx,openvino,serve"
+[ "$PADDLE" = 3.3 ] && extras="$extras,docs,onnx,openvino,serve"
 make_environment "$extras"
 if [ "$PADDLE" = 3.3 ]; then
   "$VENV/bin/ruff" check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 from itertools import islice
 
 import numpy as np
@@ -10,18 +12,29 @@ import paddle
 import pytest
 
 import paddle_restore.alignment.steps as steps
-from paddle_restore import list_models
-from paddle_restore.alignment import CASES, THRESHOLDS, GoldenFolder, align, aligned_models, compare, write
+from paddle_restore.alignment import (
+    THRESHOLDS,
+    GoldenFolder,
+    align,
+    aligned_models,
+    compare,
+    golden_of,
+    write,
+)
 from paddle_restore.alignment.data import PREPARATIONS
 from paddle_restore.alignment.differences import differences
+from paddle_restore.alignment.procedural import procedural_weight
 from paddle_restore.cli.main import main
 from paddle_restore.errors import UserError
+from paddle_restore.models import Golden
+from paddle_restore.weights.convert import convertible_models
 from tests.conftest import GOLDEN, ROOT
 
 
 def steps_without_pictures(id: str) -> list[str]:
-    training = ["loss", "backward", "train"] if CASES[id].objective else []
-    return [*(["data"] if CASES[id].data != "pictures" else []), "forward", *training]
+    golden = golden_of(id)
+    training = ["loss", "backward", "train"] if golden.objective else []
+    return [*(["data"] if golden.data != "pictures" else []), "forward", *training]
 
 
 @pytest.mark.parametrize("id", aligned_models())
@@ -38,8 +51,8 @@ def test_the_steps_on_real_pictures_are_within_their_thresholds(shared, id):
     assert not [row for row in rows if not row.passed]
 
 
-def test_every_registered_network_is_aligned():
-    assert set(aligned_models()) == set(list_models())
+def test_every_network_with_published_checkpoints_is_aligned():
+    assert set(aligned_models()) == set(convertible_models())
 
 
 @pytest.mark.parametrize("name", [name for name in PREPARATIONS if name != "pictures"])
@@ -47,6 +60,23 @@ def test_every_preparation_is_the_authors(name):
     ours, reference = PREPARATIONS[name](GoldenFolder(GOLDEN))
     assert reference
     assert compare("any", "data", ours, reference).passed
+
+
+def test_the_seed_of_the_golden_values_draws_weights_and_inputs(tmp_path):
+    for name in ("models.json", "lamba.npz"):
+        shutil.copy(ROOT / "tests" / "golden" / name, tmp_path)
+    golden = golden_of("lamba")
+    first = GoldenFolder(tmp_path).reference(golden)
+    values = json.loads((tmp_path / "models.json").read_text())
+    assert values["seed"] == 0
+    (tmp_path / "models.json").write_text(json.dumps({**values, "seed": 1}))
+    second = GoldenFolder(tmp_path).reference(golden)
+    name, shape = "conv2x.0.bias", (12,)
+    np.testing.assert_array_equal(first.weights[name], procedural_weight(name, shape, seed=0))
+    np.testing.assert_array_equal(second.weights[name], procedural_weight(name, shape, seed=1))
+    assert (first.weights[name] != second.weights[name]).all()
+    for name in ("input", "target"):
+        assert (getattr(first, name) != getattr(second, name)).mean() > 0.99
 
 
 def test_real_pictures_are_read_as_the_authors_read_them(shared):
@@ -159,4 +189,4 @@ def test_damaged_goldens_are_one_line(tmp_path, damage):
             read()
     (tmp_path / "tf_models.json").write_text("{}")
     with pytest.raises(UserError, match="golden values of 'lamba' lack"):
-        folder.reference("lamba")
+        folder.reference(Golden("lamba"))

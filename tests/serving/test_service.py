@@ -223,17 +223,23 @@ def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(ser
 
 
 def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monkeypatch):
-    from paddle_restore.serving.jobs import Job, perform
     from paddle_restore.serving.problem import Problem
+    from paddle_restore.serving.processing import RestoreRequest, process
+    from paddle_restore.serving.settings import Settings
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "a.png").write_bytes((files / "a.png").read_bytes())
     monkeypatch.setattr(os, "replace", full)
-    job = Job("restore", "x", str(tmp_path / "a.png"), "a.png")
+    request = RestoreRequest("restore", "x", str(tmp_path / "a.png"), "a.png")
     with pytest.raises(Problem, match="No space left") as caught:
-        perform(Restorer(exported / "mirnet", threads=1), job, 10_000, 1.0, lambda *_: None)
+        process(
+            Restorer(exported / "mirnet", threads=1),
+            request,
+            Settings((exported / "mirnet",)),
+            lambda *_: None,
+        )
     assert caught.value.status == 503
 
 

@@ -127,6 +127,18 @@ def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc, data):
         assert f"failed: {MODEL} " in done.stdout
 
 
+def test_a_network_without_recorded_numbers_passes_and_the_script_says_so(tipc, data):
+    results = tipc.root / f"test_tipc/results/{MODEL}_{LITE}.txt"
+    results.unlink()
+    done = tipc("run_all.sh", MODEL, TIPC_DATA=str(data), TIPC_WEIGHTS="some.pth")
+    assert done.returncode == 0
+    assert f"no numbers are recorded in test_tipc/results/{results.name}, nothing was compared" in done.stdout
+    compared = [call for call in done.calls if "compare_results.py" in call]
+    assert compared
+    assert not [call for call in compared if results.name in call]
+    assert tipc("run_all.sh", MODEL, broken="train.py", TIPC_DATA=str(data)).returncode == 1
+
+
 def test_a_benchmark_without_speed_in_its_log_fails(tipc):
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train").returncode == 1
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train", "bs1").returncode == 2

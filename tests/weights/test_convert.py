@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_restore.alignment import CASES, GoldenFolder, aligned_models
+from paddle_restore.alignment import GoldenFolder, aligned_models, golden_of
 from paddle_restore.alignment.steps import forward, golden_batch
 from paddle_restore.cli import convert_weights
 from paddle_restore.errors import UserError
@@ -150,23 +150,23 @@ def test_the_command_on_lambas_real_weights(shared, tmp_path, capsys):
 
 @pytest.mark.parametrize("id", aligned_models())
 def test_the_command_on_every_networks_published_names(id, tmp_path, capsys):
-    reference = GoldenFolder(GOLDEN).reference(CASES[id].golden)
+    reference = GoldenFolder(GOLDEN).reference(golden_of(id))
     source, output = tmp_path / "published", tmp_path / "ours.safetensors"
     save_safetensors(source, reference.weights)
     assert convert("--source", source, "--output", output) == 0
     printed = capsys.readouterr().out
     assert f"recognised {id} " in printed
     assert model_spec(id).licence in printed
-    network = create_model(id, **CASES[id].args)
+    network = create_model(id, **golden_of(id).args)
     load_into(network, read_weights(output))
-    ours = forward(network, golden_batch(CASES[id], reference))
+    ours = forward(network, golden_batch(reference))
     np.testing.assert_allclose(ours, reference.output, rtol=0, atol=1e-4 * np.abs(reference.output).max())
 
 
 @pytest.mark.parametrize("id", ["mirnet", "mirnet_v2"])
 @pytest.mark.parametrize("shape", [(0, 3, 3, 3), (7, 3, 3, 3), (10**6, 3, 3, 3), (10**6, 0), ()])
 def test_sizes_that_no_network_can_have(id, shape):
-    weights = dict(GoldenFolder(GOLDEN).reference(CASES[id].golden).weights)
+    weights = dict(GoldenFolder(GOLDEN).reference(golden_of(id)).weights)
     weights["conv_in.weight"] = np.broadcast_to(np.float32(0), shape)  # takes no memory
     with pytest.raises(UserError, match="fit none"):
         recognise(weights, id)

@@ -1,5 +1,5 @@
 // Before and after, one over the other, with a border between them that moves.
-import { $, say } from "/words.js";
+import { $, say } from "./words.js";
 
 /** Show pictures; `before` may be null. Resolves when they are there. */
 export async function compare(before, after) {

@@ -1,6 +1,6 @@
-import { compare, showSlider, view } from "/compare.js";
-import { cancel, send } from "/request.js";
-import { $, canSay, chooseLanguage, chosenLanguage, saved, say } from "/words.js";
+import { compare, showSlider, view } from "./compare.js";
+import { cancel, send } from "./request.js";
+import { $, canSay, chooseLanguage, chosenLanguage, saved, say } from "./words.js";
 
 const SHOWN_BY_BROWSERS = [".png", ".jpg", ".jpeg", ".webp", ".bmp"];
 const THEMES = ["auto", "light", "dark"];

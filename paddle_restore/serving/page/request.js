@@ -1,5 +1,5 @@
 // One request at a time: a file out, a picture in.
-import { say } from "/words.js";
+import { say } from "./words.js";
 
 let running = null; // the XMLHttpRequest
 

@@ -1,5 +1,5 @@
 // Words in the chosen language, and what the browser keeps of the visitor's choices.
-import { TEXTS } from "/texts.js";
+import { TEXTS } from "./texts.js";
 
 export const $ = (id) => document.getElementById(id);
 
