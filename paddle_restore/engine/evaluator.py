@@ -84,7 +84,7 @@ def measure_picture(
     """
     # The baseline is the picture that the network improves: amplified raw, or the noisy picture.
     planes = {
-        "input": sample.get("baseline", sample["input"]),
+        "input": sample["baseline"] if "baseline" in sample else sample["input"],
         "out": restore_frame(network, spec, sample["input"], averaging),
     }
     if "target" in sample:
