@@ -149,11 +149,11 @@ def test_the_speed_is_the_mean_without_the_first_two_iterations(tipc, awk):
     if not shutil.which(awk):
         pytest.skip(f"no {awk} here")
     (tipc.root / "my tools/awk").symlink_to(shutil.which(awk))
-    said = "\n".join(
+    output = "\n".join(
         f"[train] iter: {n}, loss: 0.{n}, avg_batch_cost: {cost} sec, avg_samples: 4, avg_ips: 9 images/sec"
         for n, cost in enumerate((9, 9, 0.5, 1.5), 1)
     )
-    done = tipc("benchmark_train.sh", TRAIN, "benchmark_train", SAID=said)
+    done = tipc("benchmark_train.sh", TRAIN, "benchmark_train", OUTPUT=output)
     assert done.returncode == 0, done.stdout + done.stderr
     speed = (tipc.root / f"test_tipc/output/{MODEL}/benchmark_train/speed.txt").read_text()
     shown = "dynamic_bs1_fp32_DP_N1C1 on cpu: ips: 4.0000 samples/s, loss: 0.4, over 2 iterations"

@@ -1,8 +1,9 @@
-// Words in the chosen language, and what the browser keeps of the visitor's choices.
+// The texts in the chosen language, and what the browser keeps of the visitor's choices.
 import { TEXTS } from "./texts.js";
 
 export const $ = (id) => document.getElementById(id);
 
+/** Return a kept choice, or keep it where a value is given. */
 export function saved(key, value) {
   try {
     if (value === undefined) return localStorage.getItem(key);
@@ -24,11 +25,11 @@ export function chooseLanguage(name) {
   saved("language", name);
 }
 
-/** The words of a key; {name} in them is filled in from `values`. */
-export function say(key, values = {}) {
+/** Return the text of a key, with {name} filled in from `values`. */
+export function text(key, values = {}) {
   return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-export function canSay(key) {
+export function hasText(key) {
   return key in TEXTS[language];
 }
