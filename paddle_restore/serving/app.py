@@ -28,7 +28,6 @@ from paddle_restore.serving.parameters import (
     ProgressId,
     RequestId,
     RestoreParameters,
-    check_query,
     invalid,
 )
 from paddle_restore.serving.pool import Progress
@@ -125,7 +124,6 @@ def _programs(service: Service) -> APIRouter:
     async def restore(
         request: Request, parameters: Annotated[RestoreParameters, Query()], request_id: RequestId = None
     ) -> Response:
-        check_query(request.query_params)
         return await service.answer(request, "restore", parameters, request_id)
 
     @router.post(
@@ -139,7 +137,6 @@ def _programs(service: Service) -> APIRouter:
     async def preview(
         request: Request, parameters: Annotated[PreviewParameters, Query()], request_id: RequestId = None
     ) -> Response:
-        check_query(request.query_params)
         return await service.answer(request, "preview", parameters, request_id)
 
     @router.get(

@@ -82,13 +82,13 @@ def check_query(query: QueryParams) -> None:
             raise Problem(422, f"{_shown(name)}: is given twice")
 
 
-def with_fields(parameters: P, fields: Mapping[str, str]) -> P:
-    """Return the query's parameters together with a form's fields. Raises Problem 422."""
+def with_fields(parameters: P, query: QueryParams, fields: Mapping[str, str]) -> P:
+    """Return the parameters of a query together with a form's fields. Raises Problem 422."""
     for name in fields:
-        if name in parameters.model_fields_set:
+        if name in query:
             raise Problem(422, f"{name}: is given twice")
     try:
-        return type(parameters).model_validate({**parameters.model_dump(exclude_unset=True), **fields})
+        return type(parameters).model_validate({**query, **fields})
     except ValidationError as error:
         raise invalid(error.errors(include_url=False)) from None
 

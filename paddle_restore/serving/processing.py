@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Optional, Union
 
-import numpy as np
-
-from paddle_restore.data.image import PICTURE_SUFFIXES, image_size, to_float, to_integer, write_image
+from paddle_restore.data.image import PICTURE_SUFFIXES, image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
+from paddle_restore.data.raw import RAW_SUFFIXES, raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
-from paddle_restore.inference.restorer import Form, Frame, Restorer
+from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
@@ -86,11 +83,11 @@ def process(
 
 
 def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optional[float]]:
-    frame = restorer.read(Path(request.path), _ratio(request))
+    source = restorer.read(Path(request.path), _ratio(request))
     output = Path(request.path).with_name("result.jpg")
-    shown = frame.form.shape(_shown(frame), 8)
-    write_image(output, shown, metadata=_profile(frame.form), quality=_PREVIEW_QUALITY)
-    return output, frame.ratio
+    shown = source.form.shape(source.preview(), 8)
+    write_image(output, shown, metadata=_profile(source.form), quality=_PREVIEW_QUALITY)
+    return output, source.ratio
 
 
 def _restore(
@@ -98,8 +95,8 @@ def _restore(
 ) -> tuple[Path, Optional[float]]:
     kind = _format(request, restorer.spec)
     restorer = _configured(restorer, request, memory)
-    frame = restorer.read(Path(request.path), _ratio(request))
-    total, count = restorer.forward.count(frame.source), 0
+    source = restorer.read(Path(request.path), _ratio(request))
+    total, count = restorer.forward.count(source), 0
     on_progress(0, total)
 
     def on_window() -> None:
@@ -109,9 +106,9 @@ def _restore(
         if request.cancelled:
             raise Cancelled
 
-    depth = 8 if kind in _EIGHT_BITS else request.depth or frame.form.depth
-    restored = restorer.run([frame], depth, on_window)[0]
-    del frame  # writing a large picture needs its memory
+    depth = 8 if kind in _EIGHT_BITS else request.depth or source.form.depth
+    restored = restorer.run([source], depth, on_window)[0]
+    del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
     if request.metadata == "none":
@@ -179,22 +176,6 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         tiling=Tiling(request.tile, memory),
     )
     return Restorer.of(forward, restorer.preprocess)
-
-
-def _shown(frame: Frame) -> np.ndarray:
-    """(H, W, 3) uint8, upright: the picture, or the amplified mosaic in the picture's size."""
-    values = frame.source.values
-    if not isinstance(values, RawImage):
-        return to_integer(to_float(values.transpose(1, 2, 0)), 8)
-    grown, (top, left) = values.extended()
-    height, width = values.mosaic.shape
-    rows = grown.mosaic.shape[0]
-    step = 64 * grown.period
-    out = np.empty((rows, grown.mosaic.shape[1], 3), np.uint8)
-    for start in range(0, rows, step):  # strips: a whole frame's floats would take six times the file
-        part = grown.crop(start, 0, min(step, rows - start), grown.mosaic.shape[1])
-        out[start : start + step] = to_integer(part.preview(frame.ratio or 1.0).transpose(1, 2, 0), 8)
-    return upright(out[top : top + height, left : left + width], frame.orientation)
 
 
 def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:

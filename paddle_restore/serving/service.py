@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
 from paddle_restore.serving.metrics import Metrics
-from paddle_restore.serving.parameters import FORMATS, PreviewParameters, with_fields
+from paddle_restore.serving.parameters import FORMATS, PreviewParameters, check_query, with_fields
 from paddle_restore.serving.pool import Pool, Progress
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.processing import RestoreRequest, RestoreResult, Task
@@ -68,11 +68,12 @@ class Service:
         self, request: Request, task: Task, parameters: PreviewParameters, request_id: Optional[str]
     ) -> Response:
         """Do what a request asks. Raises Problem, and ClientDisconnect where nobody waits any more."""
+        check_query(request.query_params)
         self._check_room()
         opened = OpenRequest(self, request_id)
         try:
             upload = await receive(request, opened.make_folder(), self.settings)
-            parameters = with_fields(parameters, upload.fields)
+            parameters = with_fields(parameters, request.query_params, upload.fields)
             model = self.catalogue.choose(parameters.model)
             values = {**parameters.model_dump(), "model": model.name}
             restore_request = RestoreRequest(task, path=str(upload.path), name=upload.name, **values)
