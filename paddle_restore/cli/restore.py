@@ -17,14 +17,13 @@ from paddle_restore.cli.common import (
     positive,
     preprocess_of,
 )
+from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.devices import thread_count, use_device
 
 if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
     from paddle_restore.inference.restorer import Restorer
-
-FORMATS = ("png", "jpg", "tif", "webp")
 
 
 class Restore:
@@ -133,7 +132,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="folder for the pictures, or the name of the only one",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+        "--format",
+        choices=[one.name for one in output_formats()],
+        help="of the pictures (default: the input's own; PNG for raw files)",
     )
     parser.add_argument(
         "--depth",

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture
-from paddle_restore.data.raw import is_raw
+from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw
 from paddle_restore.errors import UserError
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restorer import Restored
@@ -58,7 +57,8 @@ def find_tasks(
         return [FileTask(path, output) for path in places]
     outputs: dict[Path, Path] = {}
     for path, place in places.items():
-        suffix = f".{format}" if format else path.suffix if is_picture(path) else ".png"
+        own = format_of_name(path)
+        suffix = f".{format}" if format else path.suffix if own and own.write else f".{DEFAULT}"
         outputs[path] = output / place.with_suffix(suffix)
     count = Counter(outputs.values())
     for path, name in outputs.items():

@@ -10,8 +10,7 @@ from typing import Any, Optional
 import numpy as np
 
 from paddle_restore.data.mosaic import unpacked
-from paddle_restore.data.pixels import to_integer
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip, to_integer
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.inputs import IDENTITY, NetworkInput, Transform, noise_window
 from paddle_restore.inference.network import Network

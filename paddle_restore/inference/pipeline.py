@@ -16,10 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.image import check_name, is_picture, read_image
+from paddle_restore.data.formats import is_picture, is_raw
+from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.pixels import to_float, upright
-from paddle_restore.data.raw import develop, is_raw, read_raw
+from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.files import FileTask, find_tasks
 from paddle_restore.inference.report import Recorder
@@ -247,8 +248,7 @@ def _compare(task: FileTask, target: Path) -> dict[str, float]:
 
 def _depth(task: FileTask) -> int:
     assert task.input
-    eight = task.output.suffix.lower() in (".jpg", ".jpeg", ".webp", ".bmp")
-    return 8 if eight else task.input.form.depth
+    return output_format(task.output).nearest_depth(task.input.form.depth)
 
 
 def _list_targets(target: Path) -> list[Path]:
@@ -291,7 +291,7 @@ def _check_reports(options: FileOptions) -> None:
     if options.summary:
         _append(options.summary, b"")
     if options.sheet:
-        check_name(options.sheet)
+        output_format(options.sheet)
         if options.sheet.is_dir():
             raise UserError(f"{options.sheet}: is a folder; name a picture for --compare")
         make_folder(options.sheet.parent)

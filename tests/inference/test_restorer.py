@@ -11,7 +11,8 @@ import yaml
 
 from paddle_restore import create_model
 from paddle_restore.data.mosaic import RawImage, unpacked
-from paddle_restore.data.raw import develop, upright
+from paddle_restore.data.pixels import upright
+from paddle_restore.data.raw import develop
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
