@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_restore.cli.main import ALIASES, load_command
+from paddle_restore.cli.main import load_command
 from paddle_restore.engine.config import load_config
 from tests.conftest import ROOT
 
@@ -52,8 +52,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str]]]:
             word = word[:-1] if word.count("]") > word.count("[") else word
             word = word.removesuffix("...").split("|")[0]
             words += [PLACEHOLDERS.get(word, word)] if word else []
-        name = match[1] or match[2]
-        found.append((ALIASES.get(name, name), words))
+        found.append((match[1] or match[2], words))
     return found
 
 
