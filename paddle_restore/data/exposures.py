@@ -19,9 +19,9 @@ from paddle_restore.data.cache import CachedFrames
 from paddle_restore.data.frames import DecodedFrames, Frames
 from paddle_restore.data.image import to_float
 from paddle_restore.data.mosaic import RawImage, network_input
+from paddle_restore.data.pixels import flip_planes, random_window
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
-from paddle_restore.data.transforms import flip_planes, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 

@@ -6,6 +6,7 @@ from typing import Any, Union
 
 from pydantic import BaseModel
 
+from paddle_restore.data.formats import output_titles
 from paddle_restore.serving.parameters import PreviewParameters
 from paddle_restore.serving.settings import TOKEN, Settings
 from paddle_restore.serving.upload import too_large, too_slow
@@ -48,7 +49,7 @@ def errors(settings: Settings, *statuses: int) -> Responses:
         413: ("Too many bytes or pixels", too_large(settings).message),
         415: (
             "A file of another kind than the model's",
-            "night.dng: is a raw file, and mirnet_v2 restores pictures (PNG, JPEG, TIFF, WebP)",
+            f"night.dng: is a raw file, and mirnet_v2 restores pictures ({output_titles()})",
         ),
         422: (
             "A parameter is wrong, or the file is broken",

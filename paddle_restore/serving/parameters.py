@@ -12,10 +12,11 @@ from fastapi import Header, Path
 from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
 
+from paddle_restore.data.formats import output_formats
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
-FORMATS = {"png": "image/png", "jpg": "image/jpeg", "tif": "image/tiff", "webp": "image/webp"}
+FORMATS = {one.name: one.mime for one in output_formats()}
 
 _ID = r"^[A-Za-z0-9-]{8,64}$"
 RequestId = Annotated[
@@ -41,7 +42,7 @@ class RestoreParameters(PreviewParameters):
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
         "auto", description="side in pixels of the tiles that the network gets"
     )
-    format: Optional[Literal["png", "jpg", "tif", "webp"]] = Field(
+    format: Optional[Literal[tuple(FORMATS)]] = Field(  # type: ignore[valid-type]
         None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
     )
     depth: Optional[Annotated[int, Field(ge=8, le=16, multiple_of=8)]] = Field(
@@ -63,7 +64,7 @@ _WANTED = {
     "model": "a name of at most 100 letters",
     "ratio": "auto or a number from 0.01 to 100000",
     "tile": "auto or a whole number from 16 to 16384",
-    "format": "png, jpg, tif or webp",
+    "format": " or ".join(", ".join(FORMATS).rsplit(", ", 1)),
     "depth": "8 or 16",
     "self_ensemble": "none or x8",
     "metadata": "none or keep",

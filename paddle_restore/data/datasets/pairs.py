@@ -19,8 +19,8 @@ from paddle_restore.arithmetic import ceil_div
 from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.data.matching import PicturePair, match_pairs, size_text
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.resize import shrink
-from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError, listed
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options

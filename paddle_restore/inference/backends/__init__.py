@@ -73,7 +73,14 @@ def _network_class(backend: str, module: str) -> Callable[..., OpenedNetwork]:
         raise UserError(f"backend {backend!r}: {module} cannot be imported ({reason})") from None
 
 
-def require_graph(package: Package, folder: str | Path, graph: str) -> None:
-    """Raise UserError where `folder` was not exported as `graph` (`paddle` or `onnx`)."""
-    if getattr(package.graph, "onnx" if graph == "onnx" else "program") is None:
+def graph_files(package: Package, folder: Path, graph: str) -> list[Path]:
+    """Return the files of a graph: of `paddle` program and parameters, of `onnx` the only one.
+
+    Raises UserError where `folder` was exported without that graph.
+    """
+    files = package.graph
+    names = (files.onnx,) if graph == "onnx" else (files.program, files.parameters)
+    paths = [folder / name for name in names if name is not None]
+    if not paths:
         raise UserError(f"{folder}: has no {graph} graph; export it with --format {graph} (or all)")
+    return paths
