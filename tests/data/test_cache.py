@@ -17,7 +17,7 @@ import pytest
 from paddle_restore.cli import prepare_sid
 from paddle_restore.data import cache as cache_module
 from paddle_restore.data.batches import Order, batches
-from paddle_restore.data.cache import MANIFEST, CachedFrames, DecodedFrames, open_cache
+from paddle_restore.data.cache import MANIFEST, CachedFrames, DecodedFrames, open_cache, remove_unfinished
 from paddle_restore.data.datasets.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
