@@ -13,11 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind
-from paddle_restore.options import Options
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions
 
 
-class SlopeOptions(Options):
+class SlopeOptions(DatasetOptions):
     kind: Literal["slope"] = "slope"
     crop: int = 8
 
