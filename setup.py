@@ -55,9 +55,7 @@ setup(
         ],
         # 2025.3, the last for Python 3.9, does not read Lamba's graph.
         "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
-        "docs": [
-            "pdoc>=14.7,<17"
-        ],  # tools/api_pages.py; MIT-0, small, and it imports the modules that it shows
+        "docs": ["pdoc>=14.7,<17"],  # for tools/api_pages.py; small, MIT-0
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters

@@ -22,10 +22,10 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from paddle_restore.cli.common import load_model
-from paddle_restore.cli.main import fail
 from paddle_restore.devices import use_device
 from paddle_restore.engine.config import load_config
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say_error
 
 
 class Timed:
@@ -82,7 +82,8 @@ def main() -> int:
             pairs = names
             table.append(network)
     except UserError as error:
-        return fail(error)
+        say_error(error)
+        return 2
     headers = ["network", "parameters", "psnr_uint8", "ssim_rgb_matlab", "seconds a frame", "run by"]
     print(f"{len(pairs)} pairs")
     print(tabulate([*table, baseline], headers, tablefmt="github", floatfmt=("", "", ".2f", ".4f", ".3f")))

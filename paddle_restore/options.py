@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from paddle_restore.errors import UserError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Options(BaseModel):
@@ -30,7 +32,7 @@ class Options(BaseModel):
         return values
 
 
-def validate(options: type[Options], values: Any, source: str | Path, section: str = "") -> Any:
+def validate(options: type[Model], values: Any, source: str | Path, section: str = "") -> Model:
     """Return `options` made from `values`; raise UserError with the first mistake in one line.
 
     `source` is the file that the values come from and `section` the place in it.

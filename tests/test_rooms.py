@@ -16,6 +16,7 @@ ORDER = [
     "serving",
     "alignment",
     "engine",
+    "benchmark",
     "inference",
     "weights",
     "data",

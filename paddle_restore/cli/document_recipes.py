@@ -41,9 +41,8 @@ def page() -> str:
     parts = [HEAD, _section("The recipe", "", Config)]
     for name, field in Config.model_fields.items():
         if name in ("data", "objective"):
-            kinds = {k: v.options for k, v in DATASETS.items()} if name == "data" else OBJECTIVES
-            for kind, options in kinds.items():
-                parts += _sections(f"{name}, kind {kind}", f"{name}.", options)
+            for kind, part in (DATASETS if name == "data" else OBJECTIVES).items():
+                parts += _sections(f"{name}, kind {kind}", f"{name}.", part.options)
         elif (options := _options(field.annotation)) is not None:
             parts += _sections(name, f"{name}.", options)
     return "\n".join(parts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paddle_restore.cli.common import add_recipe, load_model, preprocess_of
 from paddle_restore.devices import use_device
+from paddle_restore.inference.package import GRAPHS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,14 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save_inference_dir", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--format",
-        choices=("paddle", "onnx", "all"),
+        choices=tuple(GRAPHS),
         default="paddle",
         help="model.json with model.pdiparams, model.onnx (for ONNX Runtime and OpenVINO), or both",
     )
     parser.add_argument(
-        "--legacy",
-        action="store_true",
-        help="model.pdmodel in place of model.json, for PaddlePaddle 2.6",
+        "--legacy", action="store_true", help="model.pdmodel in place of model.json, for PaddlePaddle 2.6"
     )
     parser.add_argument(
         "--noise",

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from paddle_restore.cli.common import positive
-from paddle_restore.cli.main import fail
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say_error
 
 SETTINGS = "patches.json"
 LQ_SETTINGS = "lq.json"
@@ -68,7 +68,7 @@ def _valid(args: argparse.Namespace) -> int:
         print(f"{sidd.RESULT_BLOCKS} {shape} written to {args.dst}")
         return 0
     parts = ((sidd.NOISY_BLOCKS, sidd.NOISY), (sidd.CLEAN_BLOCKS, sidd.CLEAN))
-    # Both are read before anything is written.
+    # Read both before anything is written.
     read = [(sidd.read_blocks(args.src / f"{name}.mat", name), part) for name, part in parts]
     if read[0][0].shape != read[1][0].shape:
         raise UserError(f"{args.src}: the blocks are {read[0][0].shape} noisy and {read[1][0].shape} clean")
@@ -99,7 +99,7 @@ def _lq(args: argparse.Namespace) -> int:
 
 
 def _keep_settings(path: Path, settings: dict[str, int]) -> None:
-    """Note how a folder is made, so that going on with other settings is refused."""
+    """Record how a folder is made. Raises UserError where it was begun with other settings."""
     if path.is_file():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def _keep_settings(path: Path, settings: dict[str, int]) -> None:
 
 def _result(failed: list, text: str) -> int:
     for _, mistake in failed:
-        fail(UserError(mistake))
+        say_error(mistake)
     if text:
         print(text)
     return 1 if failed else 0

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from paddle_restore.data.files import list_files
-    from paddle_restore.data.image import is_picture
+    from paddle_restore.data.formats import is_picture
     from paddle_restore.data.niqe_parameters import read_niqe_parameters
 
     parameters = read_niqe_parameters(args.niqe_parameters) if args.niqe_parameters else None

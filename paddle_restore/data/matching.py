@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Optional
 
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import image_size, is_picture
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import image_size
 from paddle_restore.errors import UserError, listed
 
 PAIR_FOLDERS = (("input", "groundtruth"), ("Noisy", "GT"))

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Optional
 
+import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+from paddle_restore.quiet import quiet_libraries
 
 MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 
@@ -35,9 +37,6 @@ _ASCII = 2
 _ICC_LARGEST = 1 << 22
 _BLOCK_LARGEST = 1 << 16
 _MOST = 1 << 26
-
-# Of tags that are broken, which are left out.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Directories = dict[int, Directory]
 """The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF and GPS where it has them."""
@@ -55,6 +54,7 @@ class _Bounded(io.FileIO):
         return super().read(size)
 
 
+@quiet_libraries()
 def read_directories(file: BinaryIO) -> Directories:
     """Read the directories of an open TIFF file or EXIF block; none of what is broken or another thing."""
     head = file.read(16)
@@ -138,9 +138,13 @@ class Metadata:
             kept[MAIN].update({_ACROSS: across, _DOWN: down, UNIT: 2})
         return kept
 
-    def profile(self, channels: int) -> bytes:
-        """The ICC profile, if it is one for so many channels."""
-        return self.icc if self.icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ") else b""
+    def exif_block(self, image: np.ndarray) -> bytes:
+        """Return the EXIF block of an upright (H, W) or (H, W, C) picture, b"" for none."""
+        return pack_block(self.directories(*image.shape[:2]))
+
+    def profile(self, image: np.ndarray) -> bytes:
+        """Return the ICC profile if it is one for the picture's channels, else b""."""
+        return self.icc if self.icc[16:20] == (b"GRAY" if image.ndim == 2 else b"RGB ") else b""
 
 
 NO_METADATA = Metadata()
@@ -176,6 +180,7 @@ def _said_resolution(main: Directory) -> Optional[tuple[float, float]]:
     return across * scale, down * scale
 
 
+@quiet_libraries()
 def raw_metadata(path: str | Path) -> Metadata:
     """Read make, model, exposure, date, lens and place from a raw file; empty where it hides them.
 

@@ -9,7 +9,7 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip
 from paddle_restore.errors import UserError
 
 # One period of SID's X-Trans packing, read row by row; other phases are shifted to it.

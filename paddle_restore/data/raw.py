@@ -8,62 +8,48 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 import rawpy
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
+from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.mosaic import XTRANS, RawImage
-from paddle_restore.data.pixels import upright as upright
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import quiet
 
+_MIN_XTRANS = 512
+_importing_process = os.getpid()
 
-def _survive_forks() -> None:
-    """Let LibRaw work in one thread in forked processes, as the workers of a data loader are.
 
-    Its OpenMP threads are not forked along: once the parent has developed a file, a worker that
-    wanted them would wait for ever.
+def _use_one_thread_if_forked() -> None:
+    """Let LibRaw work in one thread in a forked process, such as a data loader's worker.
+
+    A fork does not copy OpenMP's threads: once the parent has developed a file, a forked process that
+    wants the threads waits for ever.
     """
-    try:
-        # A symbol is looked up in what the module is linked with, too: LibRaw's own OpenMP.
-        one_thread = ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads
-    except (OSError, AttributeError):
-        return  # built without OpenMP
-    os.register_at_fork(after_in_child=lambda: one_thread(1))
-    warnings.filterwarnings("ignore", message="rawpy is being used in a process created by multiprocessing")
-
-
-if hasattr(os, "register_at_fork"):
-    _survive_forks()
-
-
-# Files of a folder that are taken for raw; a single file may have any name.
-RAW_SUFFIXES = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
-    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-)
-
-
-_XTRANS_LEAST = 512
-
-
-def is_raw(path: Path) -> bool:
-    return path.suffix.lower() in RAW_SUFFIXES
+    if os.getpid() != _importing_process:
+        # A symbol is looked up in the libraries that the module is linked with, too: LibRaw's own OpenMP.
+        with suppress(OSError, AttributeError):  # built without OpenMP
+            ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads(1)
 
 
 def _open(path: Path) -> rawpy.RawPy:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if path.suffix.lower() in PICTURE_SUFFIXES - {".tif", ".tiff"}:
+    kind = format_of_name(path)
+    if kind is not None and not kind.raw_container:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
+    _use_one_thread_if_forked()
+    raw = rawpy.RawPy()  # rawpy.imread does the same, and warns in every forked process
     try:
         with quiet():
-            return rawpy.imread(str(path))
+            raw.open_file(str(path))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
+    return raw
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -162,9 +148,9 @@ def develop(path: str | Path) -> np.ndarray:
     path = Path(path)
     with _open(path) as raw:
         xtrans = raw.raw_pattern is not None and raw.raw_pattern.size == 36
-        if xtrans and min(raw.sizes.height, raw.sizes.width) < _XTRANS_LEAST:
+        if xtrans and min(raw.sizes.height, raw.sizes.width) < _MIN_XTRANS:
             raise UserError(
-                f"{path}: LibRaw demosaics no X-Trans frame below {_XTRANS_LEAST}x{_XTRANS_LEAST} pixels, "
+                f"{path}: LibRaw demosaics no X-Trans frame below {_MIN_XTRANS}x{_MIN_XTRANS} pixels, "
                 f"and this one has {raw.sizes.width}x{raw.sizes.height}"
             )
         try:

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path, list_files
-from paddle_restore.data.image import is_picture, read_image, write_image
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image, write_image
 from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs
 from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError, listed

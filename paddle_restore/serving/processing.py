@@ -9,21 +9,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Optional, Union
 
-import numpy as np
-
-from paddle_restore.data.image import PICTURE_SUFFIXES, image_size, to_float, to_integer, write_image
+from paddle_restore.data.formats import (
+    DEFAULT,
+    FORMATS,
+    Format,
+    all_formats,
+    format_of_name,
+    is_raw,
+    output_formats,
+    output_titles,
+    titles,
+)
+from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import RAW_SUFFIXES, raw_size, upright
+from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
-from paddle_restore.inference.restorer import Form, Frame, Restorer
+from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.settings import Settings
 
-_EIGHT_BITS = ("jpg", "webp")
 _PREVIEW_QUALITY = 92
 
 Task = Literal["restore", "preview"]
@@ -57,6 +64,10 @@ class RestoreRequest:
         """The service removes the file when nobody waits for its picture any more."""
         return not Path(self.path).exists()
 
+    def cancel(self) -> None:
+        """Tell the worker to stop after its window."""
+        Path(self.path).unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class RestoreResult:
@@ -86,11 +97,11 @@ def process(
 
 
 def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optional[float]]:
-    frame = restorer.read(Path(request.path), _ratio(request))
+    source = restorer.read(Path(request.path), _ratio(request))
     output = Path(request.path).with_name("result.jpg")
-    shown = frame.form.shape(_shown(frame), 8)
-    write_image(output, shown, metadata=_profile(frame.form), quality=_PREVIEW_QUALITY)
-    return output, frame.ratio
+    shown = source.form.shape(source.preview(), 8)
+    write_image(output, shown, metadata=_profile(source.form), quality=_PREVIEW_QUALITY)
+    return output, source.ratio
 
 
 def _restore(
@@ -98,8 +109,8 @@ def _restore(
 ) -> tuple[Path, Optional[float]]:
     kind = _format(request, restorer.spec)
     restorer = _configured(restorer, request, memory)
-    frame = restorer.read(Path(request.path), _ratio(request))
-    total, count = restorer.forward.count(frame.source), 0
+    source = restorer.read(Path(request.path), _ratio(request))
+    total, count = restorer.forward.count(source), 0
     on_progress(0, total)
 
     def on_window() -> None:
@@ -109,14 +120,14 @@ def _restore(
         if request.cancelled:
             raise Cancelled
 
-    depth = 8 if kind in _EIGHT_BITS else request.depth or frame.form.depth
-    restored = restorer.run([frame], depth, on_window)[0]
-    del frame  # writing a large picture needs its memory
+    depth = kind.nearest_depth(request.depth or source.form.depth)
+    restored = restorer.run([source], depth, on_window)[0]
+    del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
     if request.metadata == "none":
         restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
-    output = Path(request.path).with_name(f"result.{kind}")
+    output = Path(request.path).with_name(f"result.{kind.name}")
     try:
         restorer.write(restored, output, depth)
     except UserError as error:
@@ -137,12 +148,14 @@ def _profile(form: Form) -> Metadata:
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
     # The service has named the file by its content. Raw files can begin like a TIFF.
-    if spec.raw and path.suffix in PICTURE_SUFFIXES - {".tif"}:
+    kind = format_of_name(path)
+    if spec.raw and kind and not kind.raw_container:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and path.suffix in RAW_SUFFIXES:
+    if not spec.raw and is_raw(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
-        what = "is a raw file" if known else "is no PNG, JPEG, TIFF, WebP or BMP"
-        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures (PNG, JPEG, TIFF, WebP)")
+        what = "is a raw file" if known else f"is no {titles(all_formats())}"
+        offered = output_titles()
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({offered})")
 
 
 def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
@@ -155,13 +168,15 @@ def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
         )
 
 
-def _format(request: RestoreRequest, spec: ModelSpec) -> str:
-    kind = request.format
-    if kind is None:
-        own = {".jpg": "jpg", ".webp": "webp", ".tif": "tif"}
-        kind = "png" if spec.raw else own.get(Path(request.path).suffix, "png")
-    if request.depth == 16 and kind in _EIGHT_BITS:
-        raise Problem(422, f"depth: {kind} has 8 bits; choose png or tif for 16")
+def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
+    own = None if spec.raw else format_of_name(Path(request.path))
+    kind = FORMATS[request.format] if request.format else own
+    if kind is None or kind not in output_formats():
+        kind = FORMATS[DEFAULT]
+    if request.depth and request.depth not in kind.depths:
+        raise Problem(
+            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose png or tif for {request.depth}"
+        )
     return kind
 
 
@@ -179,22 +194,6 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         tiling=Tiling(request.tile, memory),
     )
     return Restorer.of(forward, restorer.preprocess)
-
-
-def _shown(frame: Frame) -> np.ndarray:
-    """(H, W, 3) uint8, upright: the picture, or the amplified mosaic in the picture's size."""
-    values = frame.source.values
-    if not isinstance(values, RawImage):
-        return to_integer(to_float(values.transpose(1, 2, 0)), 8)
-    grown, (top, left) = values.extended()
-    height, width = values.mosaic.shape
-    rows = grown.mosaic.shape[0]
-    step = 64 * grown.period
-    out = np.empty((rows, grown.mosaic.shape[1], 3), np.uint8)
-    for start in range(0, rows, step):  # strips: a whole frame's floats would take six times the file
-        part = grown.crop(start, 0, min(step, rows - start), grown.mosaic.shape[1])
-        out[start : start + step] = to_integer(part.preview(frame.ratio or 1.0).transpose(1, 2, 0), 8)
-    return upright(out[top : top + height, left : left + width], frame.orientation)
 
 
 def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:

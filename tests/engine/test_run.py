@@ -10,10 +10,10 @@ import numpy as np
 import paddle
 import pytest
 
+from paddle_restore.engine.checkpoint import choose_checkpoint, empty_folder
 from paddle_restore.engine.config import load_config
-from paddle_restore.engine.folder import choose_checkpoint, empty_folder
 from paddle_restore.engine.logging import RunLog
-from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.optim import Plan
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pickle

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
+from paddle_restore.cli.main import load_command
 from paddle_restore.engine.config import load_config
 from paddle_restore.models import list_models, small_arguments
 from test_tipc import make_configs
@@ -49,9 +49,8 @@ class Lines:
 def parse(command: str, options: list[str]) -> argparse.Namespace:
     """Let the tool's own parser read a command, as `python tools/X.py …` would."""
     script, *words = command.split()
-    module = import_module(f"paddle_restore.cli.{Path(script).stem}")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    module.add_arguments(parser)
+    load_command(Path(script).stem).add_arguments(parser)
     return parser.parse_args([*words, *options])
 
 

@@ -16,20 +16,19 @@ import numpy as np
 from pydantic import Field
 
 from paddle_restore.arithmetic import ceil_div
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.data.matching import PicturePair, match_pairs, size_text
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.resize import shrink
-from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError, listed
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.options import Options
 
 _KERNEL_RADIUS = 3
 """Low-resolution pixels beyond a window that the bicubic kernel of down-sampling reads."""
 
 
-class PairsOptions(Options):
+class PairsOptions(DatasetOptions):
     """`data:` of a recipe whose `kind` is `pairs`."""
 
     kind: Literal["pairs"] = "pairs"

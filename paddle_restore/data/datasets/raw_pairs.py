@@ -14,7 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Optional
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions
 from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.models.spec import ModelSpec
@@ -22,7 +22,7 @@ from paddle_restore.models.spec import ModelSpec
 COLUMNS = ("short", "long", "ratio")
 
 
-class RawPairsOptions(ExposureOptions):
+class RawPairsOptions(ExposureOptions, DatasetOptions):
     """`data:` of a recipe whose `kind` is `raw_pairs`."""
 
     kind: Literal["raw_pairs"] = "raw_pairs"

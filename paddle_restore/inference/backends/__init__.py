@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Protocol
+
+import numpy as np
 
 from paddle_restore.devices import check_device_name, thread_count
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.network import OpenedNetwork
 from paddle_restore.inference.package import Package, read_package
 from paddle_restore.registry import find_modules
 
@@ -24,6 +25,22 @@ EAGER = "eager"
 """What the command line calls a network's own code (`inference.eager`), which runs no exported folder."""
 PRECISIONS = ("fp32", "bf16", "fp16")
 """fp32 everywhere; bf16 on CPUs that have it, by Paddle Inference and OpenVINO; fp16 on GPUs."""
+
+
+class Network(Protocol):
+    """A function of arrays: (N, C, H, W) float32 [, noise] -> (N, 3, scale*H, scale*W) float32.
+
+    H and W are multiples of `spec.multiple`. A network with a latent takes its noise as the second array.
+    """
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
+
+
+class OpenedNetwork(Network, Protocol):
+    """A network that a backend runs: `name` is what reports print, `threads` are those of a CPU."""
+
+    name: str
+    threads: int
 
 
 def find_backends() -> dict[str, str]:
@@ -73,7 +90,14 @@ def _network_class(backend: str, module: str) -> Callable[..., OpenedNetwork]:
         raise UserError(f"backend {backend!r}: {module} cannot be imported ({reason})") from None
 
 
-def require_graph(package: Package, folder: str | Path, graph: str) -> None:
-    """Raise UserError where `folder` was not exported as `graph` (`paddle` or `onnx`)."""
-    if getattr(package.graph, "onnx" if graph == "onnx" else "program") is None:
+def graph_files(package: Package, folder: Path, graph: str) -> list[Path]:
+    """Return the files of a graph: of `paddle` program and parameters, of `onnx` the only one.
+
+    Raises UserError where `folder` was exported without that graph.
+    """
+    files = package.graph
+    names = (files.onnx,) if graph == "onnx" else (files.program, files.parameters)
+    paths = [folder / name for name in names if name is not None]
+    if not paths:
         raise UserError(f"{folder}: has no {graph} graph; export it with --format {graph} (or all)")
+    return paths
