@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
 from paddle_restore.serving.metrics import Metrics
-from paddle_restore.serving.parameters import FORMATS, PreviewParameters, check_query, with_fields
+from paddle_restore.serving.parameters import MEDIA_TYPES, PreviewParameters, check_query, with_fields
 from paddle_restore.serving.pool import Pool, Progress
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.processing import RestoreRequest, RestoreResult, Task
@@ -165,7 +165,7 @@ class _Picture(FileResponse):
         }
         if result.ratio is not None:
             headers["X-Ratio"] = f"{result.ratio:.4g}"
-        super().__init__(path, headers=headers, media_type=FORMATS[path.suffix[1:]], filename=name)
+        super().__init__(path, headers=headers, media_type=MEDIA_TYPES[path.suffix[1:]], filename=name)
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
