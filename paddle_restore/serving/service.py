@@ -133,12 +133,12 @@ class OpenRequest:
         self.service.open_requests -= 1
         if self.id and self.service.progress.get(self.id) is self.progress:
             del self.service.progress[self.id]
-        if self._work:
+        if self._work and not self._work.done():
             self._work.add_done_callback(self._remove_files)  # until then the worker may write there
         else:
-            self._remove_files()
+            self._remove_files(self._work)
 
-    def _remove_files(self, work: Optional[asyncio.Future[RestoreResult]] = None) -> None:
+    def _remove_files(self, work: Optional[asyncio.Future[RestoreResult]]) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         if work and not work.cancelled():
             work.exception()  # asyncio would log an exception that nobody has read
@@ -150,7 +150,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class _Picture(FileResponse):
-    """The picture of a request, which is closed when it is sent, or when the client stops taking it."""
+    """The picture of a request, which is closed with the last bytes, or when the client stops reading."""
 
     def __init__(
         self, opened: OpenRequest, request: RestoreRequest, result: RestoreResult, model: ModelDescription
@@ -170,6 +170,8 @@ class _Picture(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._opened.close()  # before the client has the whole picture: then nothing of it stays
             await asyncio.wait_for(send(message), self._opened.service.settings.transfer_seconds)
 
         try:
