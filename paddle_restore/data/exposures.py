@@ -17,7 +17,7 @@ from pydantic import Field
 from paddle_restore.arithmetic import round_up
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.cache import CachedFrames, DecodedFrames, Frames
-from paddle_restore.data.datasets import Sample
+from paddle_restore.data.datasets import DatasetOptions, Sample
 from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
 from paddle_restore.data.pixels import flip_planes, random_window, to_float
@@ -29,7 +29,7 @@ from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 Odds = Annotated[float, Field(ge=0, le=1)]
 
 
-class ExposureOptions(RawOptions):
+class ExposureOptions(RawOptions, DatasetOptions):
     """`data:` keys of every kind that reads pairs of raw files."""
 
     root: Path = Field(description="folder that the lists' paths start from")
