@@ -173,7 +173,7 @@ def _ifd(tags: Tags, offset: int) -> bytes:
 
 
 def _values(kind: int, values: Union[Sequence, str]) -> tuple[bytes, int]:
-    if kind == _ASCII:
+    if isinstance(values, str):
         packed = values.encode("ascii") + b"\0"
         return packed, len(packed)
     numbers = values
