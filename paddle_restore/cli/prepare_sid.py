@@ -46,7 +46,7 @@ def _check(args: argparse.Namespace) -> int:
     errors = [line for found in surveys for line in found.errors]
     for line in errors:
         print(line)
-    print(tabulate([found.row() for found in surveys], survey.HEADERS, disable_numparse=[0, 7]))
+    print(tabulate([found.row() for found in surveys], "keys", disable_numparse=[0, 7]))
     return 1 if errors else 0
 
 

@@ -32,9 +32,6 @@ def find_lists(root: Path, pattern: str) -> list[Path]:
     return names
 
 
-HEADERS = ("list", "pairs", "scenes", "files", "missing", "unreadable", "wrong size", "scenes without files")
-
-
 @dataclass
 class Survey:
     """The pairs of one list, and its errors, a line each."""
@@ -63,11 +60,18 @@ class Survey:
     def errors(self) -> list[str]:
         return self.missing + self.unreadable + self.sizes
 
-    def row(self) -> list[object]:
-        """Return a row of the report, as HEADERS names its columns."""
-        absent = ", ".join(self.absent[:5]) + (", ..." if len(self.absent) > 5 else "")
-        lists = (self.pairs, self.scenes, self.files, self.missing, self.unreadable, self.sizes)
-        return [self.name, *map(len, lists), absent]
+    def row(self) -> dict[str, object]:
+        """Return a row of the report by its columns."""
+        return {
+            "list": self.name,
+            "pairs": len(self.pairs),
+            "scenes": len(self.scenes),
+            "files": len(self.files),
+            "missing": len(self.missing),
+            "unreadable": len(self.unreadable),
+            "wrong size": len(self.sizes),
+            "scenes without files": ", ".join(self.absent[:5]) + (", ..." if len(self.absent) > 5 else ""),
+        }
 
 
 def survey(root: Path, name: Path, workers: int) -> Survey:
