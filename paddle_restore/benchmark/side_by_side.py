@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Optional
@@ -21,18 +22,13 @@ import numpy as np
 from paddle_restore.benchmark.measure import ROOT, child_environment, network_inputs
 from paddle_restore.devices import thread_count
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import open_network
+from paddle_restore.inference.backends import DEFAULT, find_backends, open_network
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.metrics import psnr
 
 TORCH_NETWORKS = ROOT / "benchmarks" / "torch_networks.py"
 _MARK = "measured "
-# backend: the library that it needs, and the precisions of a CPU
-_BACKENDS = {
-    "paddle": ("paddle", ("fp32", "bf16")),
-    "onnx": ("onnxruntime", ("fp32",)),
-    "openvino": ("openvino", ("fp32", "bf16")),
-}
+_PRECISIONS = ("fp32", "bf16")  # of a CPU
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -156,27 +152,22 @@ def _runners(id: str, folder: Path, work: Path, threads: int) -> list[tuple[str,
     """Return label, precision, command and output of every runner that can be started here."""
     code = "from paddle_restore.benchmark.side_by_side import serve_backend; serve_backend()"
     runners = []
-    for backend, (library, precisions) in _BACKENDS.items():
-        if find_spec(library) and (backend == "paddle" or (folder / "model.onnx").is_file()):
-            for precision in precisions:
-                command = ["-c", code, str(folder), str(work), backend, precision, str(threads)]
-                runners.append((backend, precision, command, work / f"{backend}-{precision}.npz"))
+    # All backends but Paddle run the ONNX graph.
+    backends = [name for name in find_backends() if name == DEFAULT or (folder / "model.onnx").is_file()]
+    for backend, precision in product(backends, _PRECISIONS):
+        command = ["-c", code, str(folder), str(work), backend, precision, str(threads)]
+        runners.append((backend, precision, command, work / f"{backend}-{precision}.npz"))
     if find_spec("torch") and TORCH_NETWORKS.is_file() and (work / "weights.npz").is_file():
-        for precision in ("fp32", "bf16"):
-            for layout in ("contiguous", "channels_last"):
-                command = [str(TORCH_NETWORKS), id, str(work), precision, layout, str(threads)]
-                output = work / f"pytorch-{precision}-{layout}.npz"
-                runners.append((f"pytorch {layout}", precision, command, output))
+        for precision, layout in product(_PRECISIONS, ("contiguous", "channels_last")):
+            command = [str(TORCH_NETWORKS), id, str(work), precision, layout, str(threads)]
+            output = work / f"pytorch-{precision}-{layout}.npz"
+            runners.append((f"pytorch {layout}", precision, command, output))
     return runners
 
 
 def _row(id: str, runner: Runner, reference: Optional[np.ndarray], threads: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "network": id,
-        "run by": runner.label,
-        "precision": runner.precision,
-        "threads": threads,
-    }
+    row: dict[str, Any] = {"network": id, "run by": runner.label}
+    row |= {"precision": runner.precision, "threads": threads}
     if runner.failed is not None:
         return {**row, "failed": runner.failed}
     low, median, high = np.percentile(runner.times, (25, 50, 75)).tolist()

@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
             if "failed" in row:
                 print(f"{row['network']}, {row['run by']} in {row['precision']}: {row['failed']}")
         return 0
-    options = (args.input_size, args.trials, args.warmup, args.backend, args.precision, args.device)
-    named = [(id, False) for id in models] + [(str(folder), True) for folder in args.model_dir]
-    rows = [measure.measure_apart(measure.Request(*each, *options)) for each in named]
+    names = ("input_size", "trials", "warmup", "backend", "precision", "device")
+    options = {name: getattr(args, name) for name in names}
+    rows = [measure.measure_apart(network=id, exported=False, **options) for id in models]
+    rows += [measure.measure_apart(network=str(f), exported=True, **options) for f in args.model_dir]
     _show(args, rows, [measure.cells(row) for row in rows], measure.HEADERS)
     return 0
 

@@ -17,11 +17,7 @@ from paddle_restore.errors import UserError
 # Increase it when the same seed gives other files.
 VERSION = 2
 CAMERA = Path(__file__).resolve().parents[2] / "configs/cameras/sony_a7s2.yml"
-KINDS = {
-    "sid": scenes.write_sid_tree,
-    "xtrans": scenes.write_xtrans_tree,
-    "srgb": scenes.write_srgb_pairs,
-}
+KINDS = {"sid": scenes.write_sid_tree, "xtrans": scenes.write_xtrans_tree, "srgb": scenes.write_srgb_pairs}
 LISTS = {"sid": "Sony_*_list.txt", "xtrans": "Fuji_*_list.txt"}
 
 

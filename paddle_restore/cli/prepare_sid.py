@@ -9,7 +9,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from paddle_restore.data import survey
-from paddle_restore.data.cache import SUFFIXES, CachedFrames, sweep
+from paddle_restore.data.cache import SUFFIXES, CachedFrames, remove_unfinished
 from paddle_restore.errors import UserError
 
 
@@ -80,7 +80,7 @@ def _fill(args: argparse.Namespace) -> int:
     if not wanted:
         raise UserError(f"{args.root}: the lists name no first frames (_00_); use --burst all")
     frames = CachedFrames(args.cache, args.root)
-    sweep(args.cache)
+    remove_unfinished(args.cache)
     broken = []
     progress = tqdm(survey.fill(frames, wanted, args.workers), total=len(wanted), desc="decode", unit="frame")
     for result in progress:
@@ -91,7 +91,7 @@ def _fill(args: argparse.Namespace) -> int:
     rows = []
     for suffix in SUFFIXES:
         files = [path for path, kind in wanted if kind == suffix and frames.find(path, suffix)]
-        size = sum(frames.place(path, suffix).stat().st_size for path in files)
+        size = sum(frames.frame_path(path, suffix).stat().st_size for path in files)
         rows.append([suffix[1:], sum(kind == suffix for _, kind in wanted), len(files), f"{size / 1e9:.2f}"])
     print(tabulate(rows, ["frames", "wanted", "cached", "GB"]))
     return 1 if broken else 0

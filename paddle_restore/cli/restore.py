@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 
@@ -207,16 +208,5 @@ def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Re
 
     if args.amplifier_m:
         restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
-    options = FileOptions(
-        inputs=args.input,
-        output=args.output,
-        format=args.format,
-        depth=args.depth,
-        keep_metadata=args.metadata == "keep",
-        target=args.target,
-        ratio=args.ratio,
-        skip_existing=args.skip_existing,
-        summary=args.summary,
-        sheet=args.compare,
-    )
+    options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
     return 0 if restore_files(restorer, options, recorder) else 1

@@ -12,8 +12,8 @@ import numpy as np
 from paddle_restore.data.mosaic import unpacked
 from paddle_restore.data.pixels import flip, to_integer
 from paddle_restore.errors import UserError, line_of
+from paddle_restore.inference.backends import Network
 from paddle_restore.inference.inputs import IDENTITY, NetworkInput, Transform, noise_window
-from paddle_restore.inference.network import Network
 from paddle_restore.inference.tiling import Assembly, Axis, Tiling, plan
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 

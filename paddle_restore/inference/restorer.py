@@ -17,10 +17,9 @@ from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.pixels import upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import DEFAULT, EAGER, open_network
+from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
-from paddle_restore.inference.network import Network
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec

@@ -14,6 +14,7 @@ from paddle_restore.serving.upload import too_large, too_slow
 Responses = dict[Union[int, str], dict[str, Any]]
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS_TEXT: Responses = {200: {"content": {PROMETHEUS: {"schema": {"type": "string"}}}}}
 DESCRIPTION = f"""Restores dark raw photographs and noisy pictures.
 
 `curl -F file=@noisy.jpg -F format=png http://127.0.0.1:8080/v1/restore -o clean.png`
@@ -63,25 +64,12 @@ def errors(settings: Settings, *statuses: int) -> Responses:
             "the service is shutting down; try again later",
         ),
     }
-    responses: Responses = {}
-    for status in statuses:
-        description, line = known[status]
-        responses[status] = {"model": Error, **_json(description, {"error": line})}
-    return responses
+    return {status: _error(*known[status]) for status in statuses}
 
 
-def json(description: str, example: Any) -> Responses:
-    """The declared JSON of status 200. FastAPI adds its schema."""
-    return {200: _json(description, example)}
-
-
-def _json(description: str, example: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-def text(description: str, media_type: str) -> Responses:
-    content = {media_type: {"schema": {"type": "string"}}}
-    return {200: {"description": description, "content": content}}
+def _error(description: str, line: str) -> dict[str, Any]:
+    content = {"application/json": {"example": {"error": line}}}
+    return {"model": Error, "description": description, "content": content}
 
 
 def picture(*media_types: str) -> Responses:

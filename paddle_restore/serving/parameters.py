@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, TypeVar, Union
 
 from fastapi import Header, Path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
 
 from paddle_restore.data.formats import output_formats
@@ -45,8 +45,8 @@ class RestoreParameters(PreviewParameters):
     format: Optional[Literal[tuple(FORMATS)]] = Field(  # type: ignore[valid-type]
         None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
     )
-    depth: Optional[Literal[8, 16]] = Field(
-        None, description="bits; default: the input's own, and 16 for raw files; jpg and webp have 8"
+    depth: Optional[Annotated[int, Field(ge=8, le=16, multiple_of=8)]] = Field(
+        None, description="8 or 16 bits; default: the input's own, and 16 for raw files; jpg and webp have 8"
     )
     self_ensemble: Literal["none", "x8"] = Field(
         "none", description="x8: the mean over 8 flips and turns, which takes 8 times as long"
@@ -54,11 +54,6 @@ class RestoreParameters(PreviewParameters):
     metadata: Literal["none", "keep"] = Field(
         "none", description="keep: the input's EXIF (position and camera too); none: only its colour profile"
     )
-
-    @field_validator("depth", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return int(value) if value in ("8", "16") else value
 
 
 P = TypeVar("P", bound=PreviewParameters)

@@ -64,6 +64,10 @@ class RestoreRequest:
         """The service removes the file when nobody waits for its picture any more."""
         return not Path(self.path).exists()
 
+    def cancel(self) -> None:
+        """Tell the worker to stop after its window."""
+        Path(self.path).unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class RestoreResult:
