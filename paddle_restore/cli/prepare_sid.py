@@ -45,32 +45,21 @@ def _check(args: argparse.Namespace) -> int:
     for name in args.lists or survey.find_lists(args.check, "*_list.txt"):
         found = survey.survey(args.check, name, args.workers, tqdm)
         files = {file for pair in found.pairs for file in (pair.short, pair.long)}
-        rows.append(
-            [
-                name,
-                len(found.pairs),
-                len(found.scenes),
-                len(files),
-                len(found.missing),
-                len(found.unreadable),
-                len(found.sizes),
-                ", ".join(found.absent[:5]) + (", ..." if len(found.absent) > 5 else ""),
-            ]
-        )
+        row = {
+            "list": name,
+            "pairs": len(found.pairs),
+            "scenes": len(found.scenes),
+            "files": len(files),
+            "missing": len(found.missing),
+            "unreadable": len(found.unreadable),
+            "wrong size": len(found.sizes),
+            "scenes without files": ", ".join(found.absent[:5]) + (", ..." if len(found.absent) > 5 else ""),
+        }
+        rows.append(row)
         mistakes += found.mistakes
     for line in mistakes:
         print(line)
-    headers = [
-        "list",
-        "pairs",
-        "scenes",
-        "files",
-        "missing",
-        "unreadable",
-        "wrong size",
-        "scenes without files",
-    ]
-    print(tabulate(rows, headers, disable_numparse=[0, 7]))
+    print(tabulate(rows, "keys", disable_numparse=[0, 7]))
     return 1 if mistakes else 0
 
 
@@ -81,11 +70,8 @@ def _fill(args: argparse.Namespace) -> int:
         raise UserError(f"{args.root}: the lists name no first frames (_00_); use --burst all")
     frames = CachedFrames(args.cache, args.root)
     remove_unfinished(args.cache)
-    broken = []
     progress = tqdm(survey.fill(frames, wanted, args.workers), total=len(wanted), desc="decode", unit="frame")
-    for result in progress:
-        if result:
-            broken.append(result)
+    broken = [result for result in progress if result]
     for line in broken:
         print(line)
     rows = []
