@@ -2,7 +2,7 @@
 # Build deploy/cpp and restore with exported networks, each compared with the Python restorer.
 #   bash test_tipc/test_inference_cpp.sh [MODEL ...]
 # MODEL: a network of deploy/cpp/compare.py, with small random weights (default: all that it compares).
-# Ends with status 1 if a command failed. PYTHON=FILE is used in place of python3, BUILD=DIR to build there.
+# Ends with status 1 if a command failed. PYTHON=FILE replaces python3; BUILD=DIR is the build folder.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh

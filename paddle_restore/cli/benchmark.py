@@ -60,10 +60,13 @@ def run(args: argparse.Namespace) -> int:
         model_spec(id)
     for folder in args.model_dir:
         read_package(folder)
+    networks = [(id, False) for id in models] + [(str(folder), True) for folder in args.model_dir]
     if args.compare:
-        how = (args.input_size, args.trials, args.warmup)
-        rows = [row for id in models for row in side_by_side.compare_model(id, *how)]
-        rows += [row for folder in args.model_dir for row in side_by_side.compare_folder(folder, *how)]
+        rows = [
+            row
+            for network, exported in networks
+            for row in side_by_side.compare(network, exported, args.input_size, args.trials, args.warmup)
+        ]
         _show(args, rows, [side_by_side.cells(row, rows) for row in rows], side_by_side.HEADERS)
         for row in rows:
             if "failed" in row:
@@ -71,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = ("input_size", "trials", "warmup", "backend", "precision", "device")
     options = {name: getattr(args, name) for name in names}
-    rows = [measure.measure_apart(network=id, exported=False, **options) for id in models]
-    rows += [measure.measure_apart(network=str(f), exported=True, **options) for f in args.model_dir]
+    rows = [measure.measure_apart(network=n, exported=exported, **options) for n, exported in networks]
     _show(args, rows, [measure.cells(row) for row in rows], measure.HEADERS)
     return 0
 

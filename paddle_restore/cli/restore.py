@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
     from paddle_restore.inference.restorer import Restorer
 
+_INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
+
 
 class Restore:
     """Restore photographs: raw files or pictures, of any size, with a model that is ready to run."""
@@ -103,9 +105,6 @@ class Predict:
         tiling = Tiling(args.tile, args.memory)
         forward = Forward(EagerNetwork(model), model.spec, averaging_of(args), tiling, args.batch_size)
         return _restore(Restorer.of(forward, preprocess_of(config)), args)
-
-
-_INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
