@@ -1,4 +1,4 @@
-"""The command `paddle-restore`, which tools/*.py call too: parse, run, report a user's mistake in one line."""
+"""The command `paddle-restore` and the entry of tools/*.py: parse, run, report a mistake in one line."""
 
 from __future__ import annotations
 
