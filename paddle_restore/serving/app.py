@@ -94,7 +94,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 def _programs(service: Service) -> APIRouter:
-    """What the guard asks a token for. FastAPI gets to know the token for its document only."""
+    """Addresses for which the guard requires a token. FastAPI knows the token for its document only."""
     errors = partial(openapi.errors, service.settings)
     token = Depends(HTTPBearer(scheme_name="token", auto_error=False))
     router = APIRouter(

@@ -61,7 +61,7 @@ class RestoreRequest:
 
     @property
     def cancelled(self) -> bool:
-        """The service removes the file when nobody waits for its picture any more."""
+        """The service removes the file when the client has left."""
         return not Path(self.path).exists()
 
     def cancel(self) -> None:

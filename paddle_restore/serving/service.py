@@ -66,7 +66,7 @@ class Service:
     async def answer(
         self, request: Request, task: Task, parameters: PreviewParameters, request_id: Optional[str]
     ) -> Response:
-        """Do what a request asks. Raises Problem, and ClientDisconnect where nobody waits any more."""
+        """Process a request. Raises Problem, and ClientDisconnect if the client has left."""
         check_query(request.query_params)
         self._check_room()
         opened = OpenRequest(self, request_id)
@@ -120,7 +120,7 @@ class OpenRequest:
             raise ClientDisconnect
         finally:
             gone.cancel()
-            if not work.done():  # nobody waits for the result any more
+            if not work.done():  # the client has left
                 if self.progress.state == "working":
                     restore_request.cancel()
                 else:
