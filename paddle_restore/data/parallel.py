@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -26,11 +27,9 @@ def each(
     if not workers:
         yield from ((item, work(item)) for item in items)
         return
-    pool: Executor
-    if threads:
-        pool = ThreadPoolExecutor(workers)
-    else:
-        pool = ProcessPoolExecutor(workers, get_context("fork"))  # spawning would run the script again
+    # Spawned processes would run the calling script again.
+    forked = partial(ProcessPoolExecutor, mp_context=get_context("fork"))
+    pool: Executor = ThreadPoolExecutor(workers) if threads else forked(workers)
     futures = {pool.submit(work, item): item for item in items}
     try:
         for future in as_completed(futures):
