@@ -49,7 +49,7 @@ def page() -> str:
 
 
 def _sections(title: str, prefix: str, options: type[Options]) -> Iterator[str]:
-    """The table of a group of options, and those of the groups inside it."""
+    """Yield the table of a group of options, and those of the groups inside it."""
     yield _section(title, prefix, options)
     for name, field in options.model_fields.items():
         if (inner := _options(field.annotation)) is not None:
@@ -58,7 +58,7 @@ def _sections(title: str, prefix: str, options: type[Options]) -> Iterator[str]:
 
 
 def _options(annotation: object) -> type[Options] | None:
-    """The group of options inside an annotation such as `tuple[Stage, ...]`, if there is one."""
+    """Return the group of options inside an annotation such as `tuple[Stage, ...]`, if there is one."""
     for part in (annotation, *typing.get_args(annotation)):
         if (
             isinstance(part, type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, product
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Forward:
         self,
         inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
-        on_window: Callable[[], Any] = lambda: None,
+        on_window: Callable[[], object] = lambda: None,
     ) -> list[np.ndarray]:
         """Restore frames: (3, H, W) each, float32 in [0, 1], or integers of `depth` bits.
 

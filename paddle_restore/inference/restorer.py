@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -176,7 +176,7 @@ class Restorer:
         self,
         inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
-        on_window: Callable[[], Any] = lambda: None,
+        on_window: Callable[[], object] = lambda: None,
     ) -> list[Restored]:
         """Restore inputs: float32 pictures, or integers of `depth` bits, which take less memory.
 

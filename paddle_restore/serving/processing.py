@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Optional, Union
 
-from paddle_restore.data import formats
+from paddle_restore.data.formats import (
+    DEFAULT,
+    FORMATS,
+    Format,
+    all_formats,
+    format_of_name,
+    is_raw,
+    output_formats,
+    output_titles,
+    titles,
+)
 from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.raw import raw_size
@@ -51,7 +61,7 @@ class RestoreRequest:
 
     @property
     def cancelled(self) -> bool:
-        """The service removes the file when nobody waits for its picture any more."""
+        """The service removes the file when the client has left."""
         return not Path(self.path).exists()
 
     def cancel(self) -> None:
@@ -138,14 +148,13 @@ def _profile(form: Form) -> Metadata:
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
     # The service has named the file by its content. Raw files can begin like a TIFF.
-    kind = formats.format_of_name(path)
+    kind = format_of_name(path)
     if spec.raw and kind and not kind.raw_container:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and formats.is_raw(path):
+    if not spec.raw and is_raw(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
-        what = "is a raw file" if known else f"is no {formats.titles(formats.all_formats())}"
-        offered = formats.output_titles()
-        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({offered})")
+        what = "is a raw file" if known else f"is no {titles(all_formats())}"
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({output_titles()})")
 
 
 def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
@@ -158,14 +167,15 @@ def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
         )
 
 
-def _format(request: RestoreRequest, spec: ModelSpec) -> formats.Format:
-    own = None if spec.raw else formats.format_of_name(Path(request.path))
-    kind = formats.FORMATS[request.format] if request.format else own
-    if kind is None or kind not in formats.output_formats():
-        kind = formats.FORMATS[formats.DEFAULT]
+def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
+    own = None if spec.raw else format_of_name(Path(request.path))
+    kind = FORMATS[request.format] if request.format else own
+    if kind is None or kind not in output_formats():
+        kind = FORMATS[DEFAULT]
     if request.depth and request.depth not in kind.depths:
+        others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
         raise Problem(
-            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose png or tif for {request.depth}"
+            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose {others} for {request.depth}"
         )
     return kind
 
