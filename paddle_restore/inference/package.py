@@ -18,7 +18,6 @@ from paddle_restore.options import Options, validate
 FILE = "inference.yml"
 STEM = "model"
 
-
 GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
 """The formats of an export, and the graphs that each writes."""
 
