@@ -55,6 +55,8 @@ mkdir -p "$folder/infer/input" "$folder/infer/target"
   echo "# Written by test_tipc/prepare.sh for $MODE."
   echo "_base_: $base"
   echo "data:"
+  # A recipe of another kind of data keeps none of its options.
+  if [ "$kind" = srgb ]; then echo "  kind: pairs"; else echo "  kind: sid"; fi
   echo "  root: '${root//\'/\'\'}'"
   if [ "$kind" = srgb ]; then printf '  train_folder: %s\n  eval_folder: %s\n' "$train" "$eval"; fi
   if [ "$MODE" = benchmark_train ]; then

@@ -41,43 +41,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    rows, mistakes = [], []
-    for name in args.lists or survey.find_lists(args.check, "*_list.txt"):
-        found = survey.survey(args.check, name, args.workers, tqdm)
-        files = {file for pair in found.pairs for file in (pair.short, pair.long)}
-        row = {
-            "list": name,
-            "pairs": len(found.pairs),
-            "scenes": len(found.scenes),
-            "files": len(files),
-            "missing": len(found.missing),
-            "unreadable": len(found.unreadable),
-            "wrong size": len(found.sizes),
-            "scenes without files": ", ".join(found.absent[:5]) + (", ..." if len(found.absent) > 5 else ""),
-        }
-        rows.append(row)
-        mistakes += found.mistakes
-    for line in mistakes:
+    names = args.lists or survey.find_lists(args.check, "*_list.txt")
+    surveys = [survey.survey(args.check, name, args.workers) for name in names]
+    errors = [line for found in surveys for line in found.errors]
+    for line in errors:
         print(line)
-    print(tabulate(rows, "keys", disable_numparse=[0, 7]))
-    return 1 if mistakes else 0
+    print(tabulate([found.row() for found in surveys], "keys", disable_numparse=[0, 7]))
+    return 1 if errors else 0
 
 
 def _fill(args: argparse.Namespace) -> int:
     names = args.lists or survey.find_lists(args.root, "*_train_list.txt")
-    wanted = survey.frames_of(args.root, names, args.burst)
-    if not wanted:
+    frames = survey.frames_of(args.root, names, args.burst)
+    if not frames:
         raise UserError(f"{args.root}: the lists name no first frames (_00_); use --burst all")
-    frames = CachedFrames(args.cache, args.root)
+    cache = CachedFrames(args.cache, args.root)
     remove_unfinished(args.cache)
-    progress = tqdm(survey.fill(frames, wanted, args.workers), total=len(wanted), desc="decode", unit="frame")
-    broken = [result for result in progress if result]
-    for line in broken:
+    results = tqdm(survey.fill(cache, frames, args.workers), total=len(frames), desc="decode", unit="frame")
+    errors = [line for line in results if line]
+    for line in errors:
         print(line)
     rows = []
     for suffix in SUFFIXES:
-        files = [path for path, kind in wanted if kind == suffix and frames.find(path, suffix)]
-        size = sum(frames.frame_path(path, suffix).stat().st_size for path in files)
-        rows.append([suffix[1:], sum(kind == suffix for _, kind in wanted), len(files), f"{size / 1e9:.2f}"])
+        wanted = [path for path, kind in frames if kind == suffix]
+        cached = [cache.frame_path(path, suffix) for path in wanted if cache.find(path, suffix)]
+        size = sum(path.stat().st_size for path in cached)
+        rows.append([suffix[1:], len(wanted), len(cached), f"{size / 1e9:.2f}"])
     print(tabulate(rows, ["frames", "wanted", "cached", "GB"]))
-    return 1 if broken else 0
+    return 1 if errors else 0

@@ -164,7 +164,7 @@ class CachedFrames:
             with atomic_path(self.frame_path(path, suffix)) as temporary, temporary.open("wb") as stream:
                 stream.write(header.model_dump_json().encode().ljust(_HEADER_BYTES))
                 # Not through a memory map: with a full disk that ends the process and raises nothing.
-                stream.write(memoryview(np.ascontiguousarray(pixels, _PIXELS)).cast("B"))
+                stream.write(np.ascontiguousarray(pixels, _PIXELS).data.cast("B"))
         except UserError as error:
             size = f"{pixels.nbytes / 1e6:.0f} MB"
             raise UserError(f"{error}; this frame takes {size}: make room, or cache elsewhere") from None

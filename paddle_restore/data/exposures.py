@@ -17,10 +17,10 @@ from pydantic import Field
 from paddle_restore.arithmetic import round_up
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.cache import CachedFrames, DecodedFrames, Frames
-from paddle_restore.data.datasets import Sample
+from paddle_restore.data.datasets import DatasetOptions, Sample
 from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
-from paddle_restore.data.pixels import flip_planes, random_window, to_float
+from paddle_restore.data.pixels import Flips, draw_flips, flip_planes, random_window, to_float
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
 from paddle_restore.errors import UserError
@@ -29,7 +29,7 @@ from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 Odds = Annotated[float, Field(ge=0, le=1)]
 
 
-class ExposureOptions(RawOptions):
+class ExposureOptions(RawOptions, DatasetOptions):
     """`data:` keys of every kind that reads pairs of raw files."""
 
     root: Path = Field(description="folder that the lists' paths start from")
@@ -102,7 +102,7 @@ class ExposuresTrain:
         rows, columns = (length // whole.period for length in aligned.mosaic.shape)
         window = random_window(rows, columns, side // whole.period, rng, str(source))
         top, left = (whole.period * start for start in window)
-        choice = rng.random(3) < self.options.flips
+        choice = draw_flips(rng, self.options.flips)
         # A one-channel mosaic must be flipped with its phase kept: else it begins with another colour.
         keep_phase = self.options.augment == "bayer" or self.spec.input == "mosaic"
         if keep_phase:
@@ -181,8 +181,8 @@ def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> flo
 
 
 def _reversible(
-    raw: RawImage, side: int, window: tuple[int, int], choice: Sequence[bool]
-) -> tuple[tuple[int, int], tuple[bool, bool, bool]]:
+    raw: RawImage, side: int, window: tuple[int, int], choice: Flips
+) -> tuple[tuple[int, int], Flips]:
     """Move a Bayer window so that it begins with red after it is reversed; return its top, left and choice.
 
     A window moves by one pixel along each reversed side, forwards, or back at the frame's end (Liu et al.,
@@ -191,10 +191,10 @@ def _reversible(
     """
     starts, reverses = [], []
     for start, length, reverse in zip(window, raw.mosaic.shape, choice):
-        reverse = bool(reverse) and length > side
+        reverse = reverse and length > side
         starts.append(start + (1 if start + side < length else -1) if reverse else start)
         reverses.append(reverse)
-    return (starts[0], starts[1]), (reverses[0], reverses[1], bool(choice[2]))
+    return (starts[0], starts[1]), (reverses[0], reverses[1], choice[2])
 
 
 def _aligned_target(frames: Frames, path: Path, raw: RawImage) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from paddle_restore.data.formats import CannotHold, NotSupported
-from paddle_restore.data.metadata import MAIN, ORIENTATION, Directories, Metadata, read_block
+from paddle_restore.data.metadata import MAIN, ORIENTATION, Directories, Directory, Metadata, read_block
 from paddle_restore.data.pixels import ROWS, strips
 
 
@@ -38,7 +38,7 @@ class PillowPicture:
     # Properties, because a PNG may have its EXIF after the pixels.
     @property
     def orientation(self) -> int:
-        return self._tags().get(MAIN, {}).get(ORIENTATION, 1)
+        return self._tags().get(MAIN, Directory()).get(ORIENTATION, 1)
 
     @property
     def metadata(self) -> Metadata:

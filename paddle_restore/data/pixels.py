@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Optional
 
 import cv2
@@ -12,6 +12,10 @@ from paddle_restore.errors import UserError
 
 ROWS = 256
 """Rows of a picture that are worked on at once: a picture may have a gigabyte, and its copies too."""
+
+
+Flips = tuple[bool, bool, bool]
+"""Reverse rows, reverse columns, then transpose."""
 
 
 def strips(image: np.ndarray) -> Iterator[np.ndarray]:
@@ -47,6 +51,8 @@ def decode_by_opencv(data: np.ndarray) -> np.ndarray:
     """
     # "Unchanged" turns nothing. Not IMREAD_COLOR_RGB: OpenCV 5.0 fills 16-bit TIFF with garbage by it.
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
     if pixels.ndim == 3:
         code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         for rows in strips(pixels):
@@ -70,8 +76,8 @@ def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.nd
     return array.swapaxes(-1, -2) if transpose else array
 
 
-def flip_planes(array: np.ndarray, choice: Sequence[bool], scale: Optional[float] = None) -> np.ndarray:
-    """Return a flipped copy of a (C, H, W) array; `choice` is (rows, columns, transpose) as in `flip`.
+def flip_planes(array: np.ndarray, choice: Flips, scale: Optional[float] = None) -> np.ndarray:
+    """Return a flipped copy of a (C, H, W) array.
 
     With `scale`, integers are divided by it and become float32. Works plane by plane to save memory, and
     transposes by OpenCV, which is nine times as fast as NumPy's views.
@@ -91,11 +97,17 @@ def flip_planes(array: np.ndarray, choice: Sequence[bool], scale: Optional[float
     return out
 
 
+def draw_flips(rng: np.random.Generator, odds: tuple[float, float, float]) -> Flips:
+    """Draw each of the three flips with its own odds."""
+    rows, columns, transpose = (rng.random(3) < odds).tolist()
+    return rows, columns, transpose
+
+
 def random_flips(
     rng: np.random.Generator, *arrays: np.ndarray, odds: tuple[float, float, float]
 ) -> list[np.ndarray]:
     """Flip rows, flip columns, transpose (C, H, W) arrays alike, each with its own odds."""
-    choice = rng.random(3) < odds
+    choice = draw_flips(rng, odds)
     return [flip_planes(array, choice) for array in arrays]
 
 

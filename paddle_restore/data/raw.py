@@ -62,7 +62,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 def read_raw(path: str | Path) -> RawImage:
-    """Read a raw file. Raises UserError for what LibRaw cannot open or no mosaic sensor made."""
+    """Read a raw file. Raises UserError for files that LibRaw cannot open or that have no mosaic."""
     path = Path(path)
     with _open(path) as raw:
         try:
@@ -71,14 +71,14 @@ def read_raw(path: str | Path) -> RawImage:
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
         pattern = _pattern(path, raw, mosaic)
-        white_balance = [float(value) for value in raw.camera_whitebalance]
-        white_balance[3] = white_balance[3] or white_balance[1]
+        red, green, blue, second_green = (float(value) for value in raw.camera_whitebalance)
+        black = [float(value) for value in raw.black_level_per_channel]
         return RawImage(
-            mosaic=np.array(mosaic),  # LibRaw's own buffer goes with the handle
+            mosaic=np.array(mosaic),  # a copy: LibRaw's buffer ends with the handle
             pattern=pattern,
-            black_level=tuple(float(value) for value in raw.black_level_per_channel),
+            black_level=(black[0], black[1], black[2], black[3]),
             white_level=float(raw.white_level),
-            white_balance=tuple(white_balance),
+            white_balance=(red, green, blue, second_green or green),
             exposure_time=float(raw.other.shutter_speed),
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
@@ -87,24 +87,21 @@ def read_raw(path: str | Path) -> RawImage:
 
 
 def raw_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) of the whole sensor frame, before it is unpacked.
-
-    Raises UserError like `read_raw`.
-    """
+    """Return (height, width) of the whole sensor frame from the header. Raises UserError like `read_raw`."""
     with _open(Path(path)) as raw:
         return int(raw.sizes.raw_height), int(raw.sizes.raw_width)
 
 
 def warn_of_black_level(raw: RawImage, black_level: Optional[float] = None) -> None:
-    """Warn of a file that says black is 0 while its frame says otherwise; a recipe's level silences it.
+    """Warn if a file reports black level 0 but its pixels do not; not if the recipe sets `black_level`.
 
-    Some cameras do clip at 0, so the level is not changed behind the user's back: the warning
-    names the one that the darkest thousandth of the pixels suggests.
+    Some cameras do clip at 0, so the level is not changed. The warning names the level of the darkest
+    thousandth of the pixels.
     """
     if black_level is not None or any(raw.black_level):
         return
     darkest = float(np.percentile(raw.mosaic[::4, ::4], 0.1))
-    # The pedestals of the cameras that have one are 3 to 13 per cent of the range.
+    # Cameras with a black level above 0 have it at 3 to 13 per cent of the range.
     if darkest > 0.01 * raw.white_level:
         warnings.warn(
             f"{raw.path}: reports black level 0, but its darkest pixels are near {darkest:.0f}; "
@@ -119,17 +116,17 @@ def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
     if min(mosaic.shape) < 12:
         raise UserError(f"{path}: the frame of {mosaic.shape[1]}x{mosaic.shape[0]} pixels is too small")
     names = raw.color_desc.decode()
-    # Asked pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
     top, left = raw.sizes.top_margin, raw.sizes.left_margin
     try:
-        shown = np.array(
+        # Pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
+        colours = np.array(
             [[names[raw.raw_color(top + row, left + column)] for column in range(12)] for row in range(12)]
         )
     except IndexError:
         raise UserError(f"{path}: holds no sensor mosaic with a colour pattern") from None
     for period in (2, 6):
-        tile = shown[:period, :period]
-        if (np.tile(tile, (12 // period, 12 // period)) == shown).all():
+        tile = colours[:period, :period]
+        if (np.tile(tile, (12 // period, 12 // period)) == colours).all():
             pattern = "".join(tile.ravel())
             if sorted(pattern) == sorted("RGGB" if period == 2 else XTRANS):
                 return pattern
@@ -140,10 +137,10 @@ def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
 
 
 def develop(path: str | Path) -> np.ndarray:
-    """LibRaw's own picture of a raw file: (H, W, 3) uint16 sRGB, as the SID authors make targets.
+    """Return LibRaw's picture of a raw file, (H, W, 3) uint16 sRGB: the targets of the SID authors.
 
-    Camera white balance, no automatic brightening, 16 bit, and no rotation, so that pixels lie
-    where the mosaic's do.
+    It has the camera's white balance, no automatic brightening and no rotation, so that its pixels are at
+    the mosaic's positions. Raises UserError like `read_raw`.
     """
     path = Path(path)
     with _open(path) as raw:

@@ -26,11 +26,10 @@ class StopRequest:
     def requested(self) -> bool:
         return bool(self.signal)
 
-    def listen(self) -> StopRequest:
+    def listen(self) -> None:
         """Handle SIGNALS from now on."""
         for number in SIGNALS:
             signal.signal(number, self._note)
-        return self
 
     def ignore(self) -> None:
         """Ignore SIGNALS from now on: all is saved, and a signal would change the exit code."""

@@ -167,13 +167,13 @@ class Trainer:
         self._open_folder(overwrite)
         meter = Meter(state)
         if state.evaluated < state.iteration:
-            self.after_iteration(stopping=False)  # the interrupted run did not come to it
+            self.after_iteration(stopping=False)  # which the interrupted run has not done
 
         tick = time.perf_counter()
         for iteration, batch in self._batches():
             reader_seconds = time.perf_counter() - tick
             done, epoch, lr = iteration + 1, plan.epoch_at(iteration) + 1, schedule(iteration)
-            # What a network draws while training depends on the position alone.
+            # Random numbers that a network draws while training depend on the position alone.
             paddle.seed(seed_all([config.seed, iteration, plan.rank]))
             unreadable = batch.pop(UNREADABLE, [])
             batch = mixup(batch, config.train.mixup, epoch, (config.seed, iteration), plan.rank, plan.world)

@@ -123,7 +123,7 @@ class Pipeline:
         return batch
 
     def _restore(self, batch: Sequence[FileTask]) -> None:
-        # Pictures of one depth go together. None are floats, which a comparison with a reference needs.
+        # Pictures of one depth go together. None stands for floats, which the metrics of a reference need.
         groups: dict[Optional[int], list[FileTask]] = {}
         for task in batch:
             if task.input is not None:

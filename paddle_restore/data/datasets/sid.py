@@ -6,14 +6,14 @@ from typing import Literal, Optional
 
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions
+from paddle_restore.data.datasets import DATASETS, DatasetKind
 from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
 from paddle_restore.data.matching import SID_SPLITS, SIDPair, parse_name, read_list
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 
 
-class SIDOptions(ExposureOptions, DatasetOptions):
+class SIDOptions(ExposureOptions):
     """`data:` of a recipe whose `kind` is `sid`."""
 
     kind: Literal["sid"] = "sid"

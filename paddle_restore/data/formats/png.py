@@ -46,7 +46,8 @@ def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optio
         good = False
     if not good:
         raise CannotHold
-    file.write(encoded[:_HEADER])
+    data = encoded.data
+    file.write(data[:_HEADER])
     if icc:
         putchunk(file, b"iCCP", b"ICC profile\0\0", zlib.compress(icc))
     if metadata.dpi:
@@ -54,7 +55,7 @@ def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optio
         putchunk(file, b"pHYs", struct.pack(">IIB", across, down, 1))  # pixels per metre
     if exif:
         putchunk(file, b"eXIf", exif)
-    file.write(encoded[_HEADER:])
+    file.write(data[_HEADER:])
 
 
 add_format(

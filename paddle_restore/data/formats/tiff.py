@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 
 from paddle_restore.data.formats import CannotHold, Format, NotSupported, add_format
-from paddle_restore.data.metadata import ICC, MAIN, ORIENTATION, UNIT, Metadata, read_file_tags
+from paddle_restore.data.metadata import ICC, MAIN, ORIENTATION, UNIT, Directory, Metadata, read_file_tags
 from paddle_restore.data.pixels import decode_by_opencv, to_integer
 
 _FULL_PICTURES = (0, 2)  # NewSubfileType of pages that are no thumbnail and no mask
@@ -94,7 +94,7 @@ def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optio
     height, width = image.shape[:2]
     channels = image.shape[2] if image.ndim == 3 else 1
     directories = metadata.directories(height, width)
-    main = directories.pop(MAIN, {})
+    main = directories.pop(MAIN, Directory())
     tags = [
         (name, main.tagtype[name], len(value) if isinstance(value, bytes) else 1, value, True)
         for name, value in main.items()
