@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paddle_restore.data.pairs import PairsEval, PairsOptions, PairsTrain
+from paddle_restore.data.photographs import PhotographsEval, PhotographsOptions, PhotographsTrain
 from paddle_restore.data.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
 from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.options import Options
@@ -19,5 +20,6 @@ class DatasetKind(NamedTuple):
 DATASETS = {
     "sid": DatasetKind(SIDOptions, SIDTrain, SIDEval),
     "pairs": DatasetKind(PairsOptions, PairsTrain, PairsEval),
+    "photographs": DatasetKind(PhotographsOptions, PhotographsTrain, PhotographsEval),
     "raw_pairs": DatasetKind(RawPairsOptions, RawPairsTrain, RawPairsEval),
 }

@@ -12,7 +12,7 @@ from paddle_restore.models.spec import ModelSpec
 
 # One module a network. Imported when a network is first asked for, so that running an
 # exported model never loads the code that defined it.
-_MODULES = ("sid", "lamba", "mirnet", "mirnet_v2", "invdn")
+_MODULES = ("sid", "lamba", "mirnet", "mirnet_v2", "invdn", "unet")
 
 _FACTORIES: dict[str, tuple[Callable[..., Any], ModelSpec]] = {}
 
