@@ -304,8 +304,12 @@ class DenoiseUNet(nn.Module):
             nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, decoder)
         )
         self.last = conv(widths[0], 12, 3)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        nn.init.uniform_(self.last.weight, -1e-4, 1e-4)
+        nn.init.uniform_(self.last.bias, -1e-4, 1e-4)
+
+    @staticmethod
+    def _levels(widths, counts, block):
+        return nn.ModuleList(nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, counts))
 
     def forward(self, x):
         y, skips = self.first(F.pixel_unshuffle(x, 2)), []

@@ -1,6 +1,6 @@
 """Train by PyTorch's layers from the same recipe and the very same samples as tools/train.py.
 
-    python benchmarks/torch_train.py -c configs/denoise/srgb.yml [-o key=value ...] [--resume auto] [--processes 2]
+    python benchmarks/torch_train.py -c configs/denoise/srgb.yml --processes 2 --resume auto
 
 On a CPU Paddle trains small convolutions several times slower than PyTorch does in bfloat16. The recipe is
 read, the samples are made and the learning rate is computed by the package; network, optimiser and
@@ -204,12 +204,10 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
         done = trainer.iteration
         ended = done == last or time.process_time() > 60 * arguments.cpu_minutes
         if done % config.train.log_every == 0:
-            speed, rate = (
-                pixels * len(losses) / (time.time() - since),
-                trainer.optimizer.param_groups[0]["lr"],
-            )
-            line = f"{done}/{last} loss {np.mean(losses):.4f} lr {rate:.2e} {speed:.3f} MP/s {pixels * done:.0f} MP"
-            say(time.strftime("%H:%M:%S"), line)
+            speed = pixels * len(losses) / (time.time() - since)
+            rate = trainer.optimizer.param_groups[0]["lr"]
+            progress = f"{done}/{last} loss {np.mean(losses):.4f} lr {rate:.2e}"
+            say(time.strftime("%H:%M:%S"), f"{progress} {speed:.3f} MP/s {pixels * done:.0f} MP")
             losses, since = [], time.time()
         if rank == 0:
             if done % int(config.save.every) == 0 or ended:

@@ -67,8 +67,8 @@ SOURCES = (
         "lxqt-themes",
         "usr/share/lxqt/wallpapers",
         _each(
-            "Butterfly-Kenneth-Wimer.jpg Valendas.png after-the-rain.jpg appleflower.png beam.png butterfly.png "
-            "cloud.png drop.png flowers.png fog.jpg this-is-not-windows.jpg",
+            "Butterfly-Kenneth-Wimer.jpg Valendas.png after-the-rain.jpg appleflower.png beam.png "
+            "butterfly.png cloud.png drop.png flowers.png fog.jpg this-is-not-windows.jpg",
             "LGPL-2.1+",
         ),
     ),
@@ -76,17 +76,26 @@ SOURCES = (
         "mate-backgrounds",
         f"{BACKGROUNDS}/mate/nature",
         _each(
-            "Aqua.jpg Blinds.jpg Dune.jpg FreshFlower.jpg Garden.jpg GreenMeadow.jpg LadyBird.jpg RainDrops.jpg "
-            "Storm.jpg TwoWings.jpg Wood.jpg YellowFlower.jpg",
+            "Aqua.jpg Blinds.jpg Dune.jpg FreshFlower.jpg Garden.jpg GreenMeadow.jpg LadyBird.jpg "
+            "RainDrops.jpg Storm.jpg TwoWings.jpg Wood.jpg YellowFlower.jpg",
             "GPL-2+",
         ),
     ),
     *(
         Source("plasma-workspace-wallpapers", PLASMA.format(name), _each("2560x1600.jpg", "GPL-2+"))
         for name in (
-            "BytheWater ColdRipple ColorfulCups DarkestHour EveningGlow FallenLeaf Grey Kite OneStandsOut Path "
-            "summer_1am"
-        ).split()
+            "BytheWater",
+            "ColdRipple",
+            "ColorfulCups",
+            "DarkestHour",
+            "EveningGlow",
+            "FallenLeaf",
+            "Grey",
+            "Kite",
+            "OneStandsOut",
+            "Path",
+            "summer_1am",
+        )
     ),
     Source(
         "scikit-image",
@@ -105,7 +114,7 @@ HELD_OUT = (
     "picosdeeuropa_by_Aitzol_Berasategi",
     "seeding_by_Clements_Engelhardt",
 )
-"""Skin and hair, still life, evening light, grass, saturated colour, a landscape with sky, blur and detail."""
+"""Skin and hair, still life, evening light, grass, saturated colour, sky and rock, blur and detail."""
 
 
 def shrink(photo: np.ndarray) -> np.ndarray:
@@ -129,8 +138,8 @@ def unpack(package: str, folder: Path) -> Path:
                 result = subprocess.run(command, cwd=download, capture_output=True, text=True)
             except FileNotFoundError:
                 raise UserError(
-                    f"{command[0]}: not found; run this on Debian or Ubuntu, or unpack the packages elsewhere "
-                    "and name their folder with --packages"
+                    f"{command[0]}: not found; run this on Debian or Ubuntu, or unpack the packages "
+                    "elsewhere and name their folder with --packages"
                 ) from None
             if result.returncode:
                 reason = (result.stderr.strip().splitlines() or ["no message"])[-1]

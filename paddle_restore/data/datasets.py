@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from paddle_restore.data.noisy import NoisyEval, NoisyOptions, NoisyTrain
 from paddle_restore.data.pairs import PairsEval, PairsOptions, PairsTrain
 from paddle_restore.data.photographs import PhotographsEval, PhotographsOptions, PhotographsTrain
 from paddle_restore.data.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
@@ -20,6 +21,7 @@ class DatasetKind(NamedTuple):
 DATASETS = {
     "sid": DatasetKind(SIDOptions, SIDTrain, SIDEval),
     "pairs": DatasetKind(PairsOptions, PairsTrain, PairsEval),
+    "noisy": DatasetKind(NoisyOptions, NoisyTrain, NoisyEval),
     "photographs": DatasetKind(PhotographsOptions, PhotographsTrain, PhotographsEval),
     "raw_pairs": DatasetKind(RawPairsOptions, RawPairsTrain, RawPairsEval),
 }

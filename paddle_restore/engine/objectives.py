@@ -7,6 +7,7 @@ from typing import Any, Literal
 import paddle
 from pydantic import Field, field_validator
 
+from paddle_restore.engine.self_supervised import Neighbor2Neighbor, Neighbor2NeighborOptions
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.losses import LOSSES, build_losses
 from paddle_restore.options import Options
@@ -70,7 +71,11 @@ class Invertible:
         return {"forward": forward, "backward": backward, "loss": forward + backward}
 
 
-_KINDS = {"supervised": (SupervisedOptions, Supervised), "invertible": (InvertibleOptions, Invertible)}
+_KINDS = {
+    "supervised": (SupervisedOptions, Supervised),
+    "invertible": (InvertibleOptions, Invertible),
+    "neighbor2neighbor": (Neighbor2NeighborOptions, Neighbor2Neighbor),
+}
 OBJECTIVES = {kind: options for kind, (options, _) in _KINDS.items()}
 
 

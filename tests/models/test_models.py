@@ -13,6 +13,7 @@ from paddle_restore.models.spec import INPUT_CHANNELS
 
 # Narrow versions of the wide networks: the layers and their reach stay, the seconds go.
 SMALL = {
+    "denoise_unet": dict(widths=(4, 4, 8, 8)),
     "invdn": dict(width=4, blocks=2),
     "mirnet": dict(width=32, n_rrg=1, n_msrb=2),
     "mirnet_v2": dict(width=16, groups=(4,)),
