@@ -5,8 +5,8 @@
 On a CPU Paddle trains small convolutions several times slower than PyTorch does in bfloat16. The recipe is
 read, the samples are made and the learning rate is computed by the package; network, optimiser and
 average are PyTorch's (`benchmarks/torch_networks.py`). `benchmarks/torch_steps.py` proves both equal step by
-step. The weights, by Paddle's names, lie in OUTPUT/weights.npz (averaged) at the end and in
-OUTPUT/iter_N.npz on the way; `benchmarks/torch_train.py --convert` makes a .pdparams of one.
+step. The averaged weights, by Paddle's names, lie in OUTPUT/weights.safetensors after every evaluation;
+OUTPUT/latest.pt and iter_N.pt are what a run goes on from.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from paddle_restore.data.files import atomic_path
 from paddle_restore.engine.config import Config, load_config
 from paddle_restore.engine.optim import learning_rate
 from paddle_restore.models.registry import model_spec
+from paddle_restore.weights.safetensors import save_safetensors
 
 
 def loss_log_mse(pred, target):
@@ -144,7 +145,7 @@ class Trainer:
 
 def write_weights(path: Path, state: dict) -> None:
     with atomic_path(path) as temporary:
-        np.savez(temporary, **{name: value.numpy() for name, value in state.items()})
+        save_safetensors(temporary, {name: value.contiguous().numpy() for name, value in state.items()})
 
 
 def eval_samples(config: Config) -> list[dict]:
@@ -238,10 +239,9 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
                 with open(output / "metrics.jsonl", "a") as file:
                     file.write(json.dumps(entry) + "\n")
                 say(time.strftime("%H:%M:%S"), {k: round(v, 3) for k, v in entry.items()})
+                write_weights(output / "weights.safetensors", trainer.average)
         if ended:
             break
-    if rank == 0:
-        write_weights(output / "weights.npz", trainer.average)
 
 
 def main() -> None:
