@@ -69,7 +69,7 @@ class DenoiseUNet(nn.Layer):
     multiple=16,
     # Measured by tests/models/test_models.py: 6 convolutions at 1/2, 6 at 1/4, 4 at 1/8 and 4 at 1/16 of the
     # resolution, and the grid's alignment; rounded up to the multiple.
-    halo=144,
+    halo=160,
     memory=300,
     paper="a residual variant of Ronneberger et al., U-Net, MICCAI 2015",
     repository="https://lmb.informatik.uni-freiburg.de/people/ronneber/u-net",
