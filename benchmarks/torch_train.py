@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -75,13 +77,24 @@ class Trainer:
         )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.iteration = 0
+        self.decay: Optional[tuple[float, float]] = None  # clock times of its begin and end
+        self.ended = False  # the decay is over, and all processes know it
+
+    def lr(self) -> float:
+        """The recipe's learning rate; with `decay` it falls by the clock, a half cosine."""
+        config = self.config
+        lr = learning_rate(config.schedule, config.optimizer.lr, self.iteration, config.train.iterations or 1)
+        if self.decay:
+            begin, end = self.decay
+            progress = min(max((time.time() - begin) / (end - begin), 0), 1)
+            lr *= 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * progress))
+        return lr
 
     def step(self, batch: dict) -> float:
         """Take one step; return the loss."""
         config = self.config
-        lr = learning_rate(config.schedule, config.optimizer.lr, self.iteration, config.train.iterations or 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = self.lr()
         noisy, clean = (torch.as_tensor(batch[key]) for key in ("input", "target"))
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
@@ -107,9 +120,12 @@ class Trainer:
     def _average_weights(self) -> None:
         """Replace the weights by their means over all processes."""
         parameters = list(self.network.parameters())
-        joined = torch.cat([parameter.flatten() for parameter in parameters]) / self.world
+        late = float(self.decay is not None and time.time() > self.decay[1])
+        joined = torch.cat([parameter.flatten() for parameter in parameters] + [torch.tensor([late])])
         torch.distributed.all_reduce(joined)
-        for parameter, part in zip(parameters, joined.split([p.numel() for p in parameters])):
+        joined /= self.world
+        self.ended = bool(joined[-1] > 0)
+        for parameter, part in zip(parameters, joined[:-1].split([p.numel() for p in parameters])):
             parameter.copy_(part.reshape(parameter.shape))
 
     def save(self, path: Path) -> None:
@@ -174,6 +190,12 @@ class _Keys:
         return (self.order.batch(iteration) for iteration in range(self.first, self.last))
 
 
+def clock_time(text: str) -> float:
+    """HH:MM of today -> seconds since the epoch."""
+    hour, minute = map(int, text.split(":"))
+    return time.mktime((*time.localtime()[:3], hour, minute, 0, 0, 0, -1))
+
+
 def init_worker(_: int) -> None:
     import cv2
 
@@ -200,6 +222,8 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
         sets["synthetic"] = eval_samples(config)
         if arguments.watch:
             sets["watched"] = pair_samples(arguments.watch)
+    if arguments.decay:
+        trainer.decay = tuple(map(clock_time, arguments.decay))
     dataset = DATASETS[config.data.kind].train(config.data, model_spec(config.model.id))
     order = Order(len(dataset), config.train.batch_size // world, config.seed, rank, world)
     first, last = trainer.iteration, config.train.iterations
@@ -220,7 +244,7 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
                 sys.exit(str(batch[text]))
         losses.append(trainer.step(batch))
         done = trainer.iteration
-        ended = done == last or time.process_time() > 60 * arguments.cpu_minutes
+        ended = done == last or trainer.ended or time.process_time() > 60 * arguments.cpu_minutes
         if done % config.train.log_every == 0:
             speed = pixels * len(losses) / (time.time() - since)
             rate = trainer.optimizer.param_groups[0]["lr"]
@@ -258,6 +282,9 @@ def main() -> None:
     parser.add_argument("--network", help="another one of torch_networks.py, for a comparison")
     parser.add_argument(
         "--cpu-minutes", type=float, default=float("inf"), help="of one process: stop by then"
+    )
+    parser.add_argument(
+        "--decay", nargs=2, metavar="HH:MM", help="lower the rate from the first time to the second, and end"
     )
     parser.add_argument("--watch", type=Path, help="folder of real pairs, measured and logged at evaluations")
     arguments = parser.parse_args()

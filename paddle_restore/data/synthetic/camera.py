@@ -140,8 +140,8 @@ def take_picture(
 
 
 def _expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
-    """`add_noise`; a normal distribution in place of Poisson's, five times as fast, for many electrons."""
-    if np.median(signal) < 40 * noise.gain:
+    """`add_noise`, where a pixel has many electrons by a normal distribution: many times as fast."""
+    if signal.mean() < 15 * noise.gain:
         return add_noise(signal, noise, rng)
     deviation = np.sqrt(noise.gain * signal + np.float32(noise.read**2))
     dn = signal + deviation * rng.standard_normal(signal.shape, np.float32)
