@@ -55,6 +55,7 @@ setup(
         ],
         # 2025.3, the last for Python 3.9, does not read Lamba's graph.
         "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
+        "docs": ["pdoc>=14.7,<17"],  # for tools/api_pages.py; small, MIT-0
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
         "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
@@ -63,6 +64,8 @@ setup(
         "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],
         "dev": [
             "httpx>=0.27,<1",  # asks the service
+            "mypy>=1.11,<3",
+            "pre-commit>=3.5,<5",
             "pytest>=7.4,<10",
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",

@@ -2,8 +2,8 @@
 
     python benchmarks/adam_cpu.py [--size 256] [--steps 5]
 
-Prints the median milliseconds of a SID step with each kernel, in a process of its own each (the slow
-kernel slows its whole process down), taking turns so that a drifting machine harms both alike.
+Prints the median milliseconds of a SID step with each kernel. Each runs in a process of its own, because the
+slow kernel slows its whole process down. They take turns, so that changes of the machine's speed affect both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 def measure(multi_tensor: bool, size: int, steps: int) -> float:
     """Median seconds of a step on a packed (1, 4, size, size) crop."""
-    from paddle_restore.cli.common import use_device
+    from paddle_restore.devices import use_device
 
     use_device("cpu")
     import paddle

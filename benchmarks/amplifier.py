@@ -1,8 +1,8 @@
-"""What estimating the ratio of a dark frame costs: the issue allows 60 ms for 12 megapixels.
+"""Time to estimate the ratio of a dark frame; the aim is 60 ms for 12 megapixels.
 
     python benchmarks/amplifier.py [--size 2832x4240] [--trials 9]
 
-Prints median and least milliseconds: from a raw file's sensor values, with one black level and with
+Prints median and minimum milliseconds: from a raw file's sensor values, with one black level and with
 one for each colour, and from a float32 array.
 """
 
@@ -46,8 +46,8 @@ def main() -> None:
             start = time.perf_counter()
             ratio = estimate()
             milliseconds.append(1000 * (time.perf_counter() - start))
-        median, least = statistics.median(milliseconds), min(milliseconds)
-        print(f"{name:33} ratio {ratio:.4f}  median {median:5.1f} ms  least {least:5.1f} ms")
+        median, minimum = statistics.median(milliseconds), min(milliseconds)
+        print(f"{name:33} ratio {ratio:.4f}  median {median:5.1f} ms  minimum {minimum:5.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How to keep decoded frames: plain pixels or chunked, compressed stores; bytes and milliseconds a crop.
+"""Compare ways to store decoded frames, plain or chunked and compressed: bytes, and milliseconds a crop.
 
     pip install blosc2 zarr && python benchmarks/cache_formats.py
 

@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from paddle_restore.cli.common import add_recipe, load_model
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.engine.config import load_config
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import Forward
-from paddle_restore.inference.source import Source
+from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.tiling import Tiling
 
 
@@ -49,7 +49,7 @@ def pooled(model, action):
             handle.remove()
 
 
-def statistics(model, forward: Forward, source: Source) -> dict[int, paddle.Tensor]:
+def statistics(model, forward: Forward, source: NetworkInput) -> dict[int, paddle.Tensor]:
     """Run and return the mean of every pooled vector, by layer."""
     seen: dict[int, list] = {}
     with pooled(model, lambda layer, x: seen.setdefault(id(layer), []).append(x.mean(0, keepdim=True))):
@@ -57,14 +57,14 @@ def statistics(model, forward: Forward, source: Source) -> dict[int, paddle.Tens
     return {key: sum(values) / len(values) for key, values in seen.items()}
 
 
-def outputs_of(model, tiled: Forward, source: Source, side: int) -> Iterator[tuple[str, np.ndarray]]:
+def outputs_of(model, tiled: Forward, source: NetworkInput, side: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield every way of putting tiles together and its picture."""
     yield "hard cut", replace(tiled, spec=replace(tiled.spec, halo=0)).run([source])[0]
     yield "blended", tiled.run([source])[0]
     picture = to_float(source.values.transpose(1, 2, 0))
     scale = side / max(picture.shape)
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    for name, frame in (("of the small whole", Source(small, "srgb")), ("mean of the tiles", source)):
+    for name, frame in (("of the small whole", NetworkInput(small, "srgb")), ("mean of the tiles", source)):
         fixed = statistics(model, tiled, frame)
         with pooled(model, lambda layer, x, fixed=fixed: fixed[id(layer)].expand_as(x)):
             yield f"blended, statistics {name}", tiled.run([source])[0]
@@ -84,7 +84,7 @@ def main() -> None:
     forward = Forward(network, model.spec, tiling=Tiling("none"))
     rows = []
     for path in args.pictures:
-        source = Source(read_image(path).transpose(2, 0, 1), "srgb")
+        source = NetworkInput(read_image(path).transpose(2, 0, 1), "srgb")
         whole = forward.run([source])[0]
         for side in args.tiles:
             tiled = replace(forward, tiling=Tiling(side))

@@ -1,12 +1,11 @@
-"""Does it pay to run Lamba's three branches at the same time?
+"""Measure whether running Lamba's three branches at the same time is faster.
 
     OMP_NUM_THREADS=2 python benchmarks/lamba_branches.py [--size 1024x1024] [--trials 15]
 
 Prints the median milliseconds of each branch alone, of the forward that runs one after the other, and
 of one that runs each branch in a thread of its own (Paddle releases Python's lock inside an operator).
-All take turns, so that a drifting machine harms them alike. The best that concurrency could give is
-printed too: the longest branch in place of the sum. OMP_NUM_THREADS says how many cores an operator
-uses by itself. CPU only.
+All take turns, so that changes of the machine's speed affect all alike. Also prints the best possible gain:
+the time of the longest branch instead of the sum. OMP_NUM_THREADS sets the cores of an operator. CPU only.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from paddle_restore.cli.common import use_device
+from paddle_restore.devices import use_device
 
 
 def main() -> None:

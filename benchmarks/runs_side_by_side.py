@@ -21,10 +21,11 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from paddle_restore.cli.common import load_model, use_device
-from paddle_restore.cli.main import fail
+from paddle_restore.cli.common import load_model
+from paddle_restore.devices import use_device
 from paddle_restore.engine.config import load_config
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say_error
 
 
 class Timed:
@@ -47,7 +48,7 @@ def measure(run: Path) -> tuple[list[str], list[list]]:
     from paddle_restore.data.datasets import DATASETS
     from paddle_restore.engine.evaluator import BASELINE, evaluate, means
     from paddle_restore.inference.backends import open_network
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.inference.eager import EagerNetwork
 
     config = load_config(run / "config.yml")
     model = load_model(config, run / "best_model/model.pdparams")
@@ -81,7 +82,8 @@ def main() -> int:
             pairs = names
             table.append(network)
     except UserError as error:
-        return fail(error)
+        say_error(error)
+        return 2
     headers = ["network", "parameters", "psnr_uint8", "ssim_rgb_matlab", "seconds a frame", "run by"]
     print(f"{len(pairs)} pairs")
     print(tabulate([*table, baseline], headers, tablefmt="github", floatfmt=("", "", ".2f", ".4f", ".3f")))

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from paddle_restore.data import survey  # noqa: E402
 from paddle_restore.data.cache import CachedFrames  # noqa: E402
-from paddle_restore.data.sid import SIDOptions, SIDTrain  # noqa: E402
+from paddle_restore.data.datasets.sid import SIDOptions, SIDTrain  # noqa: E402
 from paddle_restore.data.synthetic.dng import XTRANS_PATTERN, write_dng  # noqa: E402
 from paddle_restore.data.synthetic.noise import load_camera  # noqa: E402
 from paddle_restore.models import model_spec  # noqa: E402

@@ -20,7 +20,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from paddle_restore.cli.side_by_side import load_arrays, serve
+from paddle_restore.benchmark.side_by_side import load_arrays, serve_turns
 
 
 def conv(before: int, after: int, size: int, groups: int = 1, bias: bool = True) -> nn.Conv2d:
@@ -359,7 +359,7 @@ def main() -> None:
         inputs = [torch.from_numpy(array).to(kind).contiguous(memory_format=layout) for array in arrays]
         return network(*inputs).float().contiguous().numpy()
 
-    serve(run, Path(folder) / f"pytorch-{precision}-{sys.argv[4]}.npz")
+    serve_turns(run, Path(folder) / f"pytorch-{precision}-{sys.argv[4]}.npz")
 
 
 if __name__ == "__main__":

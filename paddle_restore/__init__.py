@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-# Before Paddle: 2.6.2 exports a zlib of its own, which Pillow and OpenCV would take for theirs, and
-# then no PNG can be read.
+# Before Paddle: 2.6.2 exports its own zlib. Pillow and OpenCV would use it and could not read PNG.
 import zlib  # noqa: F401
 from importlib import import_module
 from importlib.util import find_spec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if find_spec("paddle") is None:
     raise ImportError(
@@ -16,8 +15,7 @@ if find_spec("paddle") is None:
         "pip install 'paddle_restore[cpu]' (or 'paddle_restore[gpu]' for NVIDIA GPUs)"
     )
 
-# Loaded on first use: importing the package stays cheap, and serving an exported model
-# does not pull in what training needs.
+# Loaded on first use, so that importing the package is cheap and serving does not import training code.
 _LAZY = {
     "create_model": "paddle_restore.models",
     "list_models": "paddle_restore.models",
@@ -29,5 +27,6 @@ __all__ = ["__version__", *_LAZY]
 
 def __getattr__(name: str):
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
     raise AttributeError(f"module 'paddle_restore' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 
@@ -11,9 +11,15 @@ class UserError(Exception):
     """One line that says what is wrong, where, and what to do; commands print it and exit with 2."""
 
 
-def line_of(text: object, most: Optional[int] = None) -> str:
-    """Return a text, or what a library's error says, as one line; of a page, the first `most` characters."""
-    return " ".join(str(text).split())[:most]
+def line_of(text: object, max_length: Optional[int] = None) -> str:
+    """Return a text or an error's message as one line, cut to `max_length` characters."""
+    return " ".join(str(text).split())[:max_length]
+
+
+def listed(items: Sequence[str], max_items: int = 10) -> str:
+    """Join the first items by commas and say how many more there are."""
+    more = f" and {len(items) - max_items} more" if len(items) > max_items else ""
+    return ", ".join(items[:max_items]) + more
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

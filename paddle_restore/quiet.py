@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from paddle_restore.errors import line_of
+
 _lock = threading.Lock()
 _inside = 0  # threads that are in `quiet`
 _kept = -1  # the true standard error, while there are any
@@ -35,6 +37,11 @@ def quiet() -> Iterator[None]:
             if not _inside:
                 os.dup2(_kept, 2)
                 os.close(_kept)
+
+
+def say_error(error: object) -> None:
+    """Print a user's mistake on standard error as one line."""
+    say(f"error: {line_of(error)}")
 
 
 def say(line: str) -> None:

@@ -11,6 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test_tipc/common_func.sh
+. test_tipc/networks.sh
 
 usage="usage: $0 PARAMETER_FILE MODE"
 [ $# -eq 2 ] || die "$usage"
@@ -20,16 +21,7 @@ model_name="$(func_parser_value "${lines[1]}")"
 python="$(choose_python)"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 
-case "$model_name" in
-  sid_unet) published=configs/sid/sony.yml kind=sid set=Sony crop=128 ;;
-  sid_unet_xtrans) published=configs/sid/fuji.yml kind=xtrans set=Fuji crop=96 ;;
-  lamba) published=configs/lamba/sony.yml kind=sid set=Sony crop=192 ;;
-  mirnet) published=configs/mirnet/sidd_1card.yml kind=srgb crop=64 ;;
-  mirnet_v2) published=configs/mirnet_v2/sidd_official.yml kind=srgb crop=64 ;;
-  mirnet_v2_small) published=configs/mirnet_v2/sidd_1card.yml kind=srgb crop=64 ;;
-  invdn) published=configs/invdn/sidd_1card.yml kind=srgb crop=64 ;;
-  *) die "$1: line 2 names no network of this repository: $model_name" ;;
-esac
+describe_network "$model_name" || die "$1: line 2 names no network of this repository: $model_name"
 base="../../configs/$model_name/lite.yml" count=2
 if [ -n "${TIPC_WEIGHTS:-}" ]; then base="../../../$published"; fi
 case "$MODE" in

@@ -4,26 +4,35 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh
+. test_tipc/networks.sh
 
 models=("$@")
-if [ $# -eq 0 ]; then models=(sid_unet sid_unet_xtrans lamba mirnet mirnet_v2 mirnet_v2_small invdn); fi
+if [ $# -eq 0 ]; then models=("${networks[@]}"); fi
 python="${PYTHON:-python3}"
 onnx=model_linux_gpu_normal_normal_paddle2onnx_python_linux_cpu.txt
 failures=()
 
-# Prepare, run, and compare the numbers of mode $3 of model $1, by script $4 with parameter file $2.
+# Prepare and run mode $3 of model $1 by script $4 with parameter file $2, and compare its numbers with the
+# recorded ones, if there are any.
 chain() {
-  local output=() folder="test_tipc/output/$1/$3" results="test_tipc/results/$1_$3.txt"
-  local started=$SECONDS file="test_tipc/configs/$1/$2"
-  case "$2" in
-    train_dist*) folder="$folder/${2%.txt}" ;; # compared with what one process gave, never recorded
-    *) if [ -n "${RECORD:-}" ]; then output=(--record); fi ;;
-  esac
+  local folder="test_tipc/output/$1/$3" results="test_tipc/results/$1_$3.txt"
+  local started=$SECONDS file="test_tipc/configs/$1/$2" record="${RECORD:-}"
+  case "$2" in train_dist*) folder="$folder/${2%.txt}" record="" ;; esac # compared with one process's numbers
   if bash test_tipc/prepare.sh "$file" "$3" && bash "test_tipc/$4" "$file" "$3" &&
-    "$python" test_tipc/compare_results.py --gt_file "$results" --log_file "$folder/*.log" "${output[@]}"; then
+    compare "$results" "$folder/*.log" "$record"; then
     echo "== $1 $3 ${2%.txt}: $((SECONDS - started)) s"
   else
     failures+=("$1 $3 ${2%.txt}")
+  fi
+}
+
+compare() { # recorded numbers, logs, whether to record them
+  if [ -n "$3" ]; then
+    "$python" test_tipc/compare_results.py --gt_file "$1" --log_file "$2" --record
+  elif [ -e "$1" ]; then
+    "$python" test_tipc/compare_results.py --gt_file "$1" --log_file "$2"
+  else
+    echo "no numbers are recorded in $1, nothing was compared; RECORD=1 records them"
   fi
 }
 

@@ -10,15 +10,26 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of golden values and real files beside the repository."""
+    """The folder beside the repository with real pictures, published weights and their golden values.
+
+    They are not ours to pass on. A test that asks for them carries the mark `shared`, and is skipped where
+    the folder is missing.
+    """
     path = Path(os.environ.get("PADDLE_RESTORE_SHARED", ROOT.parent / "shared"))
     if not path.is_dir():
-        pytest.skip(f"golden values are not there: {path}")
+        pytest.skip(f"the shared folder is missing: {path}")
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("shared")
 
 
 EXPOSURES = ("0.1", "0.04", "0.033")

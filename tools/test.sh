@@ -2,15 +2,18 @@
 # Install what the tests need into an environment of their own and run them.
 #   bash tools/test.sh [pytest arguments]     PYTHON=python3.12 bash tools/test.sh     VENV=DIR
 #   PADDLE=2.6 bash tools/test.sh             what depends on Paddle, by PaddlePaddle 2.6.2 and NumPy 1
+# Tests with the mark `shared` use real pictures and published weights in ../shared (or the folder that
+# PADDLE_RESTORE_SHARED names) and are skipped without them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
 extras="align,demo,dev"
-[ "$PADDLE" = 3.3 ] && extras="$extras,onnx,openvino,serve"
+[ "$PADDLE" = 3.3 ] && extras="$extras,docs,onnx,openvino,serve"
 make_environment "$extras"
 if [ "$PADDLE" = 3.3 ]; then
   "$VENV/bin/ruff" check .
   "$VENV/bin/ruff" format --check .
+  "$VENV/bin/mypy"
 elif [ $# = 0 ]; then
   # Goldens, a short training, evaluation, export, inference; `tests` as argument runs them all.
   set -- tests/models tests/alignment tests/weights tests/inference tests/engine/test_two_paddles.py \

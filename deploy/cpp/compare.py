@@ -90,11 +90,11 @@ class Comparison:
             ratio = LEVELS["ratio"]
             options += [word for name, value in LEVELS.items() for word in (f"--{name}", value)]
         got, tiles = self.restore(folder, source, *options)
-        frame = restorer.read(given, ratio)
-        restored = restorer.run([frame], depth or frame.form.depth)[0]
+        read = restorer.read(given, ratio)
+        restored = restorer.run([read], depth or read.form.depth)[0]
         restorer.write(restored, self.work / "python.png", depth)
         expected = cv2.imread(str(self.work / "python.png"), cv2.IMREAD_UNCHANGED)
-        count = restorer.forward.count(frame.source)
+        count = restorer.forward.count(read)
         if (got.shape, got.dtype) != (expected.shape, expected.dtype):
             raise Failure(f"{got.shape} {got.dtype} where Python gives {expected.shape} {expected.dtype}")
         steps = int(np.abs(got.astype(int) - expected).max())
@@ -144,12 +144,12 @@ def compare_network(id: str, comparison: Comparison) -> None:
     folder = tiny(id, comparison.work)
     spec = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))["spec"]
     if spec["input"] != "srgb":
-        least = 2 * spec["halo"] + spec["multiple"] if spec["input"] == "bayer" else 1248
+        smallest = 2 * spec["halo"] + spec["multiple"] if spec["input"] == "bayer" else 1248
         sizes = [(131, 97), (130, 64)]
         for size in sizes:
             comparison.check(folder, comparison.mosaic(*size), "none")
         factor = 2 if spec["input"] == "bayer" else 1
-        tile = factor * (least + spec["multiple"])
+        tile = factor * (smallest + spec["multiple"])
         comparison.check(folder, comparison.mosaic(99, tile + 101), tile)
         comparison.check(folder, comparison.mosaic(131, 97), "none", depth=8)
         return
@@ -190,8 +190,8 @@ def compare_windows(comparison: Comparison, cases: int = 20) -> None:
         package["spec"].update(multiple=unit, halo=halo, memory=int(rng.choice([0, 700, 3000])))
         manifest.write_text(yaml.safe_dump(package), encoding="utf-8")
         source = comparison.picture(*(int(side) for side in rng.integers(16, 120, 2)), name=f"case{case}.png")
-        least = 2 * unit if halo == "global" else 2 * halo + 2 * unit
-        tile = ("auto", least, least + int(rng.integers(0, 60)))[case % 4 % 3]
+        smallest = 2 * unit if halo == "global" else 2 * halo + 2 * unit
+        tile = ("auto", smallest, smallest + int(rng.integers(0, 60)))[case % 4 % 3]
         memory = float(rng.uniform(2e6, 3e7)) / 1e9
         print(f"multiple {unit}, halo {halo}, memory {package['spec']['memory']}", end="; ")
         comparison.check(folder, source, tile, memory)

@@ -1,8 +1,7 @@
-"""Proof that the networks are the authors': our numbers beside those of their code, step by step."""
+"""Compare networks with values of their authors' code, step by step."""
 
-from paddle_restore.alignment.cases import CASES, aligned_models
 from paddle_restore.alignment.differences import THRESHOLDS, Row, compare, write
-from paddle_restore.alignment.golden import GoldenFolder
+from paddle_restore.alignment.golden import GoldenFolder, aligned_models, golden_of
 from paddle_restore.alignment.steps import align
 
-__all__ = ["CASES", "THRESHOLDS", "GoldenFolder", "Row", "align", "aligned_models", "compare", "write"]
+__all__ = ["THRESHOLDS", "GoldenFolder", "Row", "align", "aligned_models", "compare", "golden_of", "write"]

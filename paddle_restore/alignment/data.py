@@ -1,8 +1,9 @@
-"""The first two steps of an alignment, which need no network: samples and metrics."""
+"""The first two steps of an alignment, which need no network: the input's preparation, and metrics."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
 
 import numpy as np
 
@@ -15,22 +16,25 @@ from paddle_restore.data.resize import imresize
 from paddle_restore.metrics import evaluate
 
 Values = dict[str, np.ndarray]
-"""What one side of a comparison says, by name."""
+"""The values of one side of a comparison, by name."""
+
+Comparison = tuple[Values, Values]
+"""Our values and the authors'."""
 
 
-def _bayer(folder: GoldenFolder) -> tuple[Values, Values]:
+def _bayer(folder: GoldenFolder) -> Comparison:
     golden = folder.arrays("packing")
     packed = RawImage(golden["bayer_in"], "RGGB", (512,) * 4, 16383).packed()
     return {"packed": packed}, {"packed": golden["bayer_out_hwc"].transpose(2, 0, 1)}
 
 
-def _xtrans(folder: GoldenFolder) -> tuple[Values, Values]:
+def _xtrans(folder: GoldenFolder) -> Comparison:
     golden = folder.arrays("packing")
     packed = RawImage(golden["xtrans_in"], XTRANS, (1024,) * 4, 16383).packed()
     return {"packed": packed}, {"packed": golden["xtrans_out_hwc"].transpose(2, 0, 1)}
 
 
-def _amplifier(folder: GoldenFolder) -> tuple[Values, Values]:
+def _amplifier(folder: GoldenFolder) -> Comparison:
     ours, reference = {}, {}
     for case in folder.json("functions.json")["amplifier"]["cases"]:
         dark = case["scale"] * procedural_input(case["tag"], (128, 160)) ** case["power"]
@@ -41,29 +45,29 @@ def _amplifier(folder: GoldenFolder) -> tuple[Values, Values]:
     return ours, reference
 
 
-def _imresize(folder: GoldenFolder) -> tuple[Values, Values]:
+def _imresize(folder: GoldenFolder) -> Comparison:
     picture, golden = procedural_input("imresize/input", (96, 80, 3)), folder.arrays("imresize")
     return {f"output_x{n}": imresize(picture, 1 / n) for n in (2, 4)}, golden
 
 
 def _pairs(folder: GoldenFolder) -> list[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
-    """A real noisy picture of each set that is there, its clean one and their golden values."""
+    """Return (noisy picture, clean picture, golden values) of one real pair of each set that is there."""
     first: dict[str, dict[str, Any]] = {}
     for pair in folder.json("functions.json")["metric_pairs"]:
         first.setdefault(pair["set"], pair)
     pairs = []
     for pair in first.values():
-        place = folder.path.parent / pair["set"]
-        if not place.is_dir():  # golden values may be copied without the pictures, which are not ours
+        root = folder.path.parent / pair["set"]
+        if not root.is_dir():  # golden values may be copied without the pictures, which are not ours
             continue
-        folders = ("Noisy", "GT") if (place / "Noisy").is_dir() else ("input", "groundtruth")
-        noisy, clean = (read_image(place / side / pair["name"]) for side in folders)
+        folders = ("Noisy", "GT") if (root / "Noisy").is_dir() else ("input", "groundtruth")
+        noisy, clean = (read_image(root / side / pair["name"]) for side in folders)
         pairs.append((noisy, clean, pair))
     return pairs
 
 
-def _pictures(folder: GoldenFolder) -> tuple[Values, Values]:
-    """Real pictures as the networks see them: by the squared difference that their PSNR tells."""
+def _pictures(folder: GoldenFolder) -> Comparison:
+    """Compare real pictures as networks get them by their mean squared difference, which the PSNR gives."""
     ours, reference = {}, {}
     for noisy, clean, pair in _pairs(folder):
         name = f"{pair['set']}/{pair['name']} mean squared difference"
@@ -72,18 +76,25 @@ def _pictures(folder: GoldenFolder) -> tuple[Values, Values]:
     return {name: np.array(value) for name, value in ours.items()}, reference
 
 
-PREPARATIONS = {
+PREPARATIONS: Mapping[str, Callable[[GoldenFolder], Comparison]] = {
     "bayer": _bayer,
     "xtrans": _xtrans,
     "amplifier": _amplifier,
     "imresize": _imresize,
     "pictures": _pictures,
 }
-"""(golden folder) -> (our values, the authors'), of what turns files into input."""
+"""What turns files into a network's input, by name."""
 
 
-def measure(folder: GoldenFolder, protocols: tuple[str, ...]) -> tuple[Values, Values]:
-    """Real pairs of pictures by the published protocols."""
+def prepare(folder: GoldenFolder, preparation: Optional[str]) -> Comparison:
+    """Compare a preparation; empty values for None."""
+    return PREPARATIONS[preparation](folder) if preparation else ({}, {})
+
+
+def measure(folder: GoldenFolder, protocols: tuple[str, ...]) -> Comparison:
+    """Compare the protocols' values of real pairs of pictures; empty values for no protocols."""
+    if not protocols:
+        return {}, {}
     ours, reference = {}, {}
     for noisy, clean, pair in _pairs(folder):
         for protocol, value in evaluate(noisy, clean, protocols).items():

@@ -1,62 +1,75 @@
-"""A folder of golden values: what the authors' own code gave on weights rebuilt from their names.
+"""A folder of golden values: what the authors' own code gave on weights that are drawn from their names.
 
-models.json (PyTorch) and tf_models.json (TensorFlow) hold names, shapes and numbers of each
-network, NAME.npz its arrays, functions.json, packing.npz and imresize.npz what belongs to no
-network. Pictures lie beside the folder.
+models.json (PyTorch) and tf_models.json (TensorFlow) hold names, shapes and numbers of each network, and
+NAME.npz its arrays. functions.json, packing.npz and imresize.npz belong to no network. Pictures lie beside
+the folder. docs/networks.md tells how to make golden values of another network.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
+import zlib
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
+from zipfile import BadZipFile
 
 import numpy as np
 
 from paddle_restore.alignment.procedural import procedural_input, procedural_tf_weight, procedural_weight
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.models import MODELS, Golden
+
+Arrays = dict[str, np.ndarray]
+
+_DAMAGE = (OSError, ValueError, EOFError, TypeError, AttributeError, RuntimeError, zlib.error, BadZipFile)
+"""What reading a file as .npz raises where it is missing or damaged."""
+
+
+def aligned_models() -> list[str]:
+    """Return the ids of the networks that bring golden values, sorted."""
+    return [id for id, model in MODELS.items() if model.golden]
+
+
+def golden_of(id: str) -> Golden:
+    """Return which golden values network `id` must reproduce. Raises UserError where there are none."""
+    golden = MODELS[id].golden if id in MODELS else None
+    if golden is None:
+        raise UserError(f"no golden values for {id!r}{did_you_mean(id, aligned_models())}")
+    return golden
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The authors' numbers of one network, pictures as (N, C, H, W).
+    """The authors' numbers of one network; pictures are (N, C, H, W).
 
-    weights       its parameters under their framework's names
-    arrays        everything in NAME.npz, `output` among it
-    optimizer     lr, betas and eps of the Adam steps
-    losses        the loss before each of them
-    gradients     L2 norm of each parameter's gradient in the first
-    weights_after and of each parameter after the last
+    weights        parameters under the names of their framework
+    input          what the network got
+    target         what its losses compared the output with
+    output         what it gave for `input`
+    latent         its noise input, where it has one (N, C, H, W)
+    low            the low-resolution target of an invertible network
+    optimizer      lr, betas, eps and clip_norm of the training steps
+    losses         the loss before each of them
+    gradients      L2 norm of each parameter's gradient in the first step, before clipping
+    weights_after  L2 norm of each parameter after the last step
     """
 
-    weights: dict[str, np.ndarray]
-    input_shape: tuple[int, ...]
-    arrays: dict[str, np.ndarray]
+    weights: Arrays
+    input: np.ndarray
+    target: np.ndarray
+    output: np.ndarray
+    latent: Optional[np.ndarray] = None
+    low: Optional[np.ndarray] = None
     optimizer: dict[str, Any] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     gradients: dict[str, float] = field(default_factory=dict)
     weights_after: dict[str, float] = field(default_factory=dict)
 
-    def input(self, tag: str) -> np.ndarray:
-        """The input named `tag`, drawn in the layout of the authors' framework."""
-        if "output_nhwc" in self.arrays:
-            return np.ascontiguousarray(
-                procedural_input(f"{tag}/input", self.input_shape).transpose(0, 3, 1, 2)
-            )
-        return procedural_input(f"{tag}/input", self.input_shape)
-
-    @property
-    def output(self) -> np.ndarray:
-        if "output_nhwc" in self.arrays:
-            return self.arrays["output_nhwc"].transpose(0, 3, 1, 2)
-        return self.arrays["output"]
-
 
 class GoldenFolder:
-    """Reads golden values; everything raises UserError where a file is missing or damaged."""
+    """Reads golden values. Raises UserError where a file is missing or damaged."""
 
     def __init__(self, path: Union[str, PathLike]):
         self.path = Path(path)
@@ -69,47 +82,66 @@ class GoldenFolder:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / name}: cannot be read as golden values ({error})") from None
 
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Everything in NAME.npz."""
+    def arrays(self, name: str) -> Arrays:
+        """Return everything in NAME.npz."""
         path = self.path / f"{name}.npz"
         try:
-            with zipfile.ZipFile(path) as archive:
-                return {
-                    Path(member).stem: np.lib.format.read_array(archive.open(member), allow_pickle=False)
-                    for member in archive.namelist()
-                }
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        except _DAMAGE as error:
             raise UserError(f"{path}: cannot be read as golden values ({error})") from None
 
-    def reference(self, name: str) -> Reference:
-        """The numbers of the network that has the golden name `name`."""
-        pytorch = self.json("models.json").get("models", {}).get(name)
-        try:
-            return self._pytorch(name, pytorch) if pytorch else self._tensorflow(name)
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{self.path}: the golden values of {name!r} lack {error}") from None
+    def holds(self, golden: Golden) -> bool:
+        """Whether the folder has these golden values."""
+        return (self.path / f"{golden.name}.npz").is_file()
 
-    def _pytorch(self, name: str, values: dict[str, Any]) -> Reference:
-        adam = values["adam"]
-        # InvDN's are rows of the total and its two terms.
-        losses = adam.get("losses") or [total for total, *_ in adam["losses_total_forw_back"]]
+    def reference(self, golden: Golden) -> Reference:
+        """Return the numbers of a network."""
+        models = self.json("models.json")
+        values = models.get("models", {}).get(golden.name)
+        try:
+            if values:
+                return self._pytorch(golden, values, models.get("seed", 0))
+            return self._tensorflow(golden, self.json("tf_models.json")[golden.name])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.path}: the golden values of {golden.name!r} lack {error}") from None
+
+    def _pytorch(self, golden: Golden, values: dict[str, Any], seed: int) -> Reference:
+        arrays = self.arrays(golden.name)
+        tag = golden.tag or golden.name
+        latent, low = arrays.get("latent"), None
+        if latent is not None:
+            low = procedural_input(f"{tag}/lq", (latent.shape[0], 3, *latent.shape[2:]), seed)
+        steps = values.get("adam", {})
+        # InvDN's losses are rows of the total and its two terms.
+        losses = steps.get("losses") or [total for total, *_ in steps.get("losses_total_forw_back", [])]
+        gain = values.get("gain", 1.0)
         return Reference(
             weights={
-                key: procedural_weight(key, shape, gain=values["gain"])
-                for key, shape in values["state_dict"].items()
+                name: procedural_weight(name, shape, seed, gain) + name.endswith(golden.ones)
+                for name, shape in values["state_dict"].items()
             },
-            input_shape=tuple(values["input_shape"]),
-            arrays=self.arrays(name),
-            optimizer={key: adam[key] for key in ("lr", "betas", "eps")},
+            input=procedural_input(f"{tag}/input", values["input_shape"], seed),
+            target=procedural_input(f"{tag}/gt", arrays["output"].shape, seed),
+            output=arrays["output"],
+            latent=latent,
+            low=low,
+            optimizer={
+                **{key: steps[key] for key in ("lr", "betas", "eps") if key in steps},
+                "clip_norm": steps.get("clip_norm", steps.get("clip_global_norm")),
+            },
             losses=losses,
-            gradients=values["grad_l2"],
+            gradients=values.get("grad_l2", {}),
             weights_after=values.get("weight_l2_after", {}),
         )
 
-    def _tensorflow(self, name: str) -> Reference:
-        values = self.json("tf_models.json")[name]
+    def _tensorflow(self, golden: Golden, values: dict[str, Any]) -> Reference:
+        tag = golden.tag or golden.name
+        output = self.arrays(golden.name)["output_nhwc"].transpose(0, 3, 1, 2)
+        picture = procedural_input(f"{tag}/input", values["input_shape_nhwc"])
         return Reference(
-            weights={key: procedural_tf_weight(key, shape) for key, shape in values["variables"].items()},
-            input_shape=tuple(values["input_shape_nhwc"]),
-            arrays=self.arrays(name),
+            weights={name: procedural_tf_weight(name, shape) for name, shape in values["variables"].items()},
+            input=np.ascontiguousarray(picture.transpose(0, 3, 1, 2)),
+            target=procedural_input(f"{tag}/gt", output.shape),
+            output=output,
         )

@@ -1,43 +1,46 @@
-"""Rebuild the weights and inputs behind the golden files, without storing them.
+"""Draw weights and inputs from their names, so that golden values need not store them.
 
-Every tensor is drawn from NumPy's PCG64 seeded by (seed, crc32(name)), so any
-framework can rebuild the very same reference state dict from models.json.
+Every tensor comes from NumPy's PCG64, seeded by (seed, crc32(name)): any framework can rebuild the same
+reference state dict from models.json.
 """
 
+from __future__ import annotations
+
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def _normal(name, shape, seed):
-    return np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape)
+def _generator(name: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
-def procedural_weight(name, shape, seed=0, gain=1.0):
-    """Reference parameter `name`, PyTorch layout (OIHW; IOHW for transposed conv).
+def procedural_weight(name: str, shape: Sequence[int], seed: int = 0, gain: float = 1.0) -> np.ndarray:
+    """Return reference parameter `name` in PyTorch's layout (OIHW; IOHW for transposed convolutions).
 
-    1-D tensors and `*.weight_g` are biases/scales, the rest are kernels with
-    fan-in prod(shape[1:]).
+    Tensors of one dimension and `*.weight_g` are biases and scales; all others are kernels with a fan-in of
+    prod(shape[1:]).
     """
     shape = tuple(shape)
-    z = _normal(name, shape if shape else (1,), seed)
-    is_scale = name.endswith("weight_g")
-    if len(shape) <= 1 or is_scale:
-        w = (1.0 if is_scale else 0.0) + 0.05 * z
+    values = _generator(name, seed).standard_normal(shape or (1,))
+    if name.endswith("weight_g"):
+        values = 1.0 + 0.05 * values
+    elif len(shape) <= 1:
+        values = 0.05 * values
     else:
-        w = gain * z * np.sqrt(1.0 / np.prod(shape[1:]))
-    return w.astype(np.float32).reshape(shape)
+        values = gain * values * np.sqrt(1.0 / np.prod(shape[1:]))
+    return values.astype(np.float32).reshape(shape)
 
 
-def procedural_tf_weight(name, shape, seed=0):
-    """Reference TensorFlow variable `name` (HWIO; HWOI for conv2d_transpose)."""
+def procedural_tf_weight(name: str, shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """Return reference TensorFlow variable `name` (HWIO; HWOI for conv2d_transpose)."""
     shape = tuple(shape)
-    z = _normal(name, shape, seed)
-    w = z * np.sqrt(1.0 / np.prod(shape[:-1])) if len(shape) > 1 else 0.05 * z
-    return w.astype(np.float32)
+    values = _generator(name, seed).standard_normal(shape)
+    scale = np.sqrt(1.0 / np.prod(shape[:-1])) if len(shape) > 1 else 0.05
+    return (values * scale).astype(np.float32)
 
 
-def procedural_input(tag, shape, seed=0):
-    """Uniform [0, 1) float32 array named by `tag`."""
-    rng = np.random.default_rng([seed, zlib.crc32(tag.encode())])
-    return rng.random(shape).astype(np.float32)
+def procedural_input(tag: str, shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """Return a float32 array, uniform in [0, 1), named by `tag`."""
+    return _generator(tag, seed).random(tuple(shape)).astype(np.float32)

@@ -3,75 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import paddle
+from paddle import nn
 
-from paddle_restore.alignment.cases import CASES, Case
-from paddle_restore.alignment.data import PREPARATIONS, Values, measure
-from paddle_restore.alignment.golden import GoldenFolder, Reference
-from paddle_restore.alignment.procedural import procedural_input
+from paddle_restore.alignment.data import Values, measure, prepare
+from paddle_restore.alignment.golden import GoldenFolder, Reference, golden_of
 from paddle_restore.engine.config import OptimizerOptions
 from paddle_restore.engine.objectives import OBJECTIVES, build_objective
 from paddle_restore.engine.optim import build_optimizer
-from paddle_restore.models import create_model
+from paddle_restore.models import Golden, create_model, foreign_names
 from paddle_restore.options import validate
 from paddle_restore.weights import convert_state_dict, load_into
 
+Batch = dict[str, paddle.Tensor]
+
 
 def align(id: str, folder: GoldenFolder) -> Iterator[tuple[str, Values, Values]]:
-    """Yield (step, our values, the authors') of network `id`, which must be a key of CASES.
+    """Yield (step, our values, the authors') of network `id`.
 
-    Steps that the golden values say nothing of are left out. Weights, losses, optimiser and
-    metrics are those that recipes use.
+    Steps without golden values are left out. Weights, losses, optimiser and metrics come from the code that
+    recipes use. Raises UserError for a network without golden values.
     """
-    case = CASES[id]
+    golden = golden_of(id)
     for step, values in (
-        ("data", PREPARATIONS[case.data](folder)),
-        ("metric", measure(folder, case.protocols)),
+        ("data", prepare(folder, golden.data)),
+        ("metric", measure(folder, golden.metrics)),
     ):
         if all(values):
             yield (step, *values)
-    reference = folder.reference(case.golden)
-    model = golden_model(id, case, reference)
-    batch = golden_batch(case, reference)
+    reference = folder.reference(golden)
+    model = golden_model(id, golden, reference)
+    batch = golden_batch(reference)
     yield "forward", {"output": forward(model, batch)}, {"output": reference.output}
-    if case.objective is not None:
-        yield from _training(id, case, reference, model, batch)
+    if golden.objective is not None:
+        yield from _training(id, golden, reference, model, batch)
 
 
-def golden_model(id: str, case: Case, reference: Reference) -> Any:
+def golden_model(id: str, golden: Golden, reference: Reference) -> nn.Layer:
     """Build the network in the size of the golden values and with their weights."""
-    model = create_model(id, **case.args)
-    load_into(model, convert_state_dict(reference.weights, id), source=f"golden {case.golden}")
+    model = create_model(id, **golden.args)
+    load_into(model, _our_names(reference.weights, id), source=f"golden {golden.name}")
     return model
 
 
-def forward(model: Any, batch: dict[str, Any]) -> np.ndarray:
-    """The network's output on the batch's input, and on its noise where it has one."""
+def forward(model: nn.Layer, batch: Batch) -> np.ndarray:
+    """Return the network's output for the batch's input, and its noise where it has one."""
     with paddle.no_grad():
         return model(*(batch[name] for name in ("input", "noise") if name in batch)).numpy()
 
 
-def golden_batch(case: Case, reference: Reference) -> dict[str, Any]:
-    """A batch as objectives take it; invertible networks get their noise and low resolution too."""
-    batch = {
-        "input": reference.input(case.tag),
-        "target": procedural_input(f"{case.tag}/gt", reference.output.shape),
+def golden_batch(reference: Reference) -> Batch:
+    """Return a batch as objectives take it, with noise and low-resolution target where there are any."""
+    arrays: dict[str, Optional[np.ndarray]] = {
+        "input": reference.input,
+        "target": reference.target,
+        "noise": reference.latent,
+        "lq": reference.low,
     }
-    if "latent" in reference.arrays:
-        noise = batch["noise"] = reference.arrays["latent"]
-        batch["lq"] = procedural_input(f"{case.tag}/lq", (noise.shape[0], 3, *noise.shape[2:]))
-    return {name: paddle.to_tensor(array) for name, array in batch.items()}
+    return {name: paddle.to_tensor(array) for name, array in arrays.items() if array is not None}
 
 
 def _training(
-    id: str, case: Case, reference: Reference, model: Any, batch: dict[str, Any]
+    id: str, golden: Golden, reference: Reference, model: nn.Layer, batch: Batch
 ) -> Iterator[tuple[str, Values, Values]]:
-    """Yield loss and gradients of the first step, then what all of them led to."""
-    objective = build_objective(validate(OBJECTIVES[case.objective["kind"]], case.objective, id, "objective"))
-    options = OptimizerOptions(clip_norm=case.clip_norm, **reference.optimizer)
+    """Yield loss and gradients of the first step, then the losses and weights of all steps."""
+    section: dict[str, Any] = golden.objective or {}
+    objective = build_objective(validate(OBJECTIVES[section["kind"]], section, id, "objective"))
+    options = OptimizerOptions(kind=golden.optimizer, **reference.optimizer)
     optimizer = build_optimizer(options, model.parameters())
     losses = {}
     for step, _ in enumerate(reference.losses, start=1):
@@ -80,21 +81,27 @@ def _training(
         loss.backward()
         if step == 1:
             yield "loss", {"loss": loss.numpy()}, {"loss": np.array(reference.losses[0])}
-            gradients = {name: _norm(p.grad) for name, p in model.named_parameters()}
-            yield "backward", gradients, _renamed(reference.gradients, id)
+            if reference.gradients:
+                gradients = {name: _norm(p.grad) for name, p in model.named_parameters()}
+                yield "backward", gradients, _our_norms(reference.gradients, id)
         optimizer.step()
         optimizer.clear_grad()
     expected = {f"loss {step}": np.array(loss) for step, loss in enumerate(reference.losses, start=1)}
-    after = _renamed(reference.weights_after, id)
+    after = _our_norms(reference.weights_after, id)
     norms = {name: _norm(p) for name, p in model.named_parameters() if name in after}
     yield "train", {**losses, **norms}, {**expected, **after}
 
 
-def _renamed(norms: Mapping[str, float], id: str) -> Values:
-    return convert_state_dict({name: np.array(norm) for name, norm in norms.items()}, id)
+def _our_names(arrays: Mapping[str, np.ndarray], id: str) -> Values:
+    """Rename by the network's table; a network without one has golden values under its own names."""
+    return convert_state_dict(arrays, id) if foreign_names(id) else dict(arrays)
 
 
-def _norm(tensor: Any) -> np.ndarray:
+def _our_norms(norms: Mapping[str, float], id: str) -> Values:
+    return _our_names({name: np.array(norm) for name, norm in norms.items()}, id)
+
+
+def _norm(tensor: Optional[paddle.Tensor]) -> np.ndarray:
     # Not paddle.linalg.norm: on CPU its float32 sum is 2e-3 off at a million values.
     values = np.zeros(1) if tensor is None else tensor.numpy().astype(np.float64)
     return np.array(np.linalg.norm(values))

@@ -1,0 +1,1 @@
+"""The commands: they parse options and call the other packages."""

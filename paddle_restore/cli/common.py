@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING
 
-from paddle_restore.errors import UserError
+from paddle_restore.devices import DEVICES
+from paddle_restore.inference.backends import EAGER, PRECISIONS, find_backends
 
-# Read before Paddle is imported, which sets it to 1 where the user has not.
-_THREADS = os.environ.get("OMP_NUM_THREADS")
+if TYPE_CHECKING:
+    import paddle
+
+    from paddle_restore.engine.config import Config
+    from paddle_restore.inference.forward import Averaging
+    from paddle_restore.inference.package import Preprocess
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -27,47 +31,19 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu where there is one")
+    parser.add_argument("--device", choices=DEVICES, help="default: gpu where there is one")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
-        choices=("paddle", "onnx", "openvino", "eager"),
+        choices=(*find_backends(), EAGER),
         help="what runs the network (default: Paddle Inference for an exported folder)",
     )
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="arithmetic of the network"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="arithmetic of the network")
 
 
-def use_device(name: Optional[str]) -> str:
-    """Choose the device and return its name. Raises UserError where there is no GPU to use.
-
-    On CPU all cores work unless OMP_NUM_THREADS says otherwise. Paddle's launcher says 1 to its processes
-    where the user has said nothing.
-    """
-    import paddle
-
-    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    if name == "gpu" and not usable:
-        raise UserError(
-            "--device gpu: this PaddlePaddle finds no GPU; "
-            "install paddlepaddle-gpu and a driver, or use --device cpu"
-        )
-    name = name or ("gpu" if usable else "cpu")
-    paddle.set_device(name)
-    if name == "cpu" and _THREADS is None:
-        paddle.base.core.set_num_threads(thread_count())
-    return name
-
-
-def thread_count() -> int:
-    """Threads that a network uses on CPU: OMP_NUM_THREADS, or this process's cores."""
-    return int(_THREADS or len(os.sched_getaffinity(0)))
-
-
-def load_model(config: Any, weights: Path) -> Any:
+def load_model(config: Config, weights: Path) -> paddle.nn.Layer:
     """Build the recipe's network with the weights of a file."""
     from paddle_restore.models import create_model
     from paddle_restore.weights import load_weights
@@ -78,25 +54,12 @@ def load_model(config: Any, weights: Path) -> Any:
     return model
 
 
-def preprocess_of(config: Any) -> Any:
-    """The part of a recipe's data section that restoring files needs too."""
+def preprocess_of(config: Config) -> Preprocess:
+    """Return the options of a recipe's data section that restoring files needs too."""
     from paddle_restore.inference.package import Preprocess
 
-    known = {key: getattr(config.data, key) for key in Preprocess.model_fields if hasattr(config.data, key)}
-    return Preprocess(**known)
-
-
-def ratio(text: str) -> Union[float, None]:
-    """Parse --ratio: a positive number, or `auto` (None)."""
-    if text == "auto":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 1e5:
-        raise argparse.ArgumentTypeError("must be auto or a number from 0.01 to 100000")
-    return value
+    data = config.data.model_dump()
+    return Preprocess(**{key: data[key] for key in Preprocess.model_fields if key in data})
 
 
 def add_averaging(parser: argparse.ArgumentParser) -> None:
@@ -112,54 +75,10 @@ def add_averaging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
 
 
-def averaging_of(args: argparse.Namespace) -> Any:
+def averaging_of(args: argparse.Namespace) -> Averaging:
     from paddle_restore.inference.forward import Averaging
 
-    if args.samples < 1 or args.seed < 0:
-        raise UserError("--samples must be 1 or more, and --seed 0 or more")
     return Averaging(args.self_ensemble == "x8", args.samples, args.seed)
-
-
-def add_restorer(parser: argparse.ArgumentParser) -> None:
-    """Add every option that says how a model is run."""
-    add_backend(parser)
-    add_device(parser)
-    add_averaging(parser)
-    add_tiling(parser)
-
-
-def restorer_of(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Any:
-    """Open the model that these options run."""
-    averaging = averaging_of(args)
-    args.device = use_device(args.device)
-    from paddle_restore.inference.restorer import Restorer
-
-    options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=thread_count())
-
-
-def add_tiling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tile",
-        type=_tile,
-        default="auto",
-        metavar="auto|none|N",
-        help="side of the pieces that the network gets, in pixels; auto: as large as --memory allows",
-    )
-    parser.add_argument(
-        "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
-    )
-    parser.add_argument(
-        "--batch_size", type=positive, default=1, metavar="N", help="pieces or small pictures at once"
-    )
-
-
-def _tile(text: str) -> Union[int, str]:
-    if text in ("auto", "none"):
-        return text
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError("must be auto, none or a number of pixels")
-    return int(text)
 
 
 def positive(text: str) -> int:

@@ -11,8 +11,8 @@ from paddle_restore.cli.common import (
     add_recipe,
     averaging_of,
     load_model,
-    use_device,
 )
+from paddle_restore.devices import use_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from paddle_restore.data.files import make_folder
     from paddle_restore.engine import distributed
     from paddle_restore.engine.evaluator import evaluate, means, picture_saver, report
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.inference.eager import EagerNetwork
 
     rank, world = distributed.init()
     model = load_model(config, args.weights)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_recipe, load_model, preprocess_of, use_device
+from paddle_restore.cli.common import add_recipe, load_model, preprocess_of
+from paddle_restore.devices import use_device
+from paddle_restore.inference.package import GRAPHS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save_inference_dir", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--format",
-        choices=("paddle", "onnx", "all"),
+        choices=tuple(GRAPHS),
         default="paddle",
         help="model.json with model.pdiparams, model.onnx (for ONNX Runtime and OpenVINO), or both",
     )

@@ -8,20 +8,30 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn, Optional
+from typing import NoReturn, Optional, Protocol
 
-from paddle_restore.errors import UserError, line_of
+from paddle_restore.errors import UserError
 from paddle_restore.huge_pages import ask_for_huge_pages
-from paddle_restore.quiet import say
+from paddle_restore.quiet import say_error
 
-# command: (module, what it does). A module has add_arguments(parser) and run(args) -> exit code.
+
+class Command(Protocol):
+    """A module of this package, or an object in one. Its docstring is the command's description."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Return the exit code."""
+
+
+# command: (module, or module:class, and what it does)
 COMMANDS = {
-    "restore": ("restore", "restore photographs with a model that is ready to run"),
+    "restore": ("restore:Restore", "restore photographs with a model that is ready to run"),
     "train": ("train", "train a network from a recipe"),
     "eval": ("eval", "measure a network on a recipe's evaluation data"),
-    "predict": ("predict", "restore files with a network's own code"),
+    "predict": ("restore:Predict", "restore files with a network's own code"),
     "export": ("export_model", "weights -> a folder for Paddle Inference"),
-    "infer": ("infer", "restore files with an exported folder"),
+    "infer": ("restore:Infer", "restore files with an exported folder"),
     "serve": ("serve", "serve exported folders by HTTP, with a page"),
     "prepare_demo": ("prepare_demo", "make the demo data"),
     "prepare_sid": ("prepare_sid", "check a SID data set; decode its frames into a cache"),
@@ -34,6 +44,13 @@ COMMANDS = {
     "align": ("align", "prove that the networks give the authors' numbers"),
 }
 ALIASES = {"export_model": "export"}
+
+
+def load_command(name: str) -> Command:
+    """Import a command by its name."""
+    module, _, attribute = COMMANDS[ALIASES.get(name, name)][0].partition(":")
+    found = import_module(f"paddle_restore.cli.{module}")
+    return getattr(found, attribute)() if attribute else found
 
 
 def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) -> NoReturn:
@@ -54,16 +71,15 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         )
         command = parser.parse_args(argv[:1]).command
         argv = argv[1:]
-    command = ALIASES.get(command, command)
     if alone and command != "serve":  # whose workers are started so, and which itself stays small
         ask_for_huge_pages()
-    module = import_module(f"paddle_restore.cli.{COMMANDS[command][0]}")
-    parser = Parser(description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    module.add_arguments(parser)
+    loaded = load_command(command)
+    parser = Parser(description=loaded.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    loaded.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
     try:
-        code = module.run(args)
+        code = loaded.run(args)
     except UserError as error:
         if args.debug:
             raise
@@ -87,5 +103,5 @@ class Parser(argparse.ArgumentParser):
 
 def fail(error: UserError) -> int:
     """Print a user's mistake as one line; return its exit code."""
-    say(f"error: {line_of(error)}")
+    say_error(error)
     return 2

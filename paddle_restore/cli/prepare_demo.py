@@ -14,7 +14,7 @@ from paddle_restore.data.synthetic import scenes
 from paddle_restore.data.synthetic.noise import load_camera
 from paddle_restore.errors import UserError
 
-# Raised whenever other files come out of the same seed.
+# Increase it when the same seed gives other files.
 VERSION = 2
 CAMERA = Path(__file__).resolve().parents[2] / "configs/cameras/sony_a7s2.yml"
 KINDS = {
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="raw scenes, pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--camera", type=Path, default=CAMERA, help="sensor (YAML)")
-    parser.add_argument("--force", action="store_true", help="make it anew even if it is there")
+    parser.add_argument("--force", action="store_true", help="make it again even if it is there")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
     for kind, write in KINDS.items():
         if args.kind not in (kind, "all"):
             continue
-        # Says what was made once everything is written, and nothing ({}) until then.
+        # {} until everything is written, so that an interrupted run is made again.
         manifest = args.output / f"{kind}.json"
         wanted = {"version": VERSION, "seed": args.seed, "camera": camera.model_dump(mode="json")}
         made = _read(manifest)
         if made == wanted and not args.force:
-            print(f"{args.output}: the {kind} demo is there already (--force makes it anew)")
+            print(f"{args.output}: the {kind} demo is there already (--force makes it again)")
             continue
         if kind in LISTS and made is None and not args.force:
             _refuse_foreign_lists(args.output, LISTS[kind])
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(manifest: Path) -> Any:
-    """What a former run wrote, or None where there was none."""
+    """Return what an earlier run wrote, or None."""
     try:
         return json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -75,6 +75,6 @@ def _write(manifest: Path, made: dict) -> None:
 
 
 def _refuse_foreign_lists(root: Path, pattern: str) -> None:
-    """Somebody's own SID set must not lose its lists."""
+    """Raise UserError where a SID data set that this command did not make would lose its lists."""
     for path in sorted(root.glob(pattern)):
         raise UserError(f"{path}: was not made by this command; choose another --output")

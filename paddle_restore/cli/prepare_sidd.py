@@ -8,11 +8,12 @@ import os
 from functools import partial
 from pathlib import Path
 
-from paddle_restore.cli.main import fail
+from paddle_restore.cli.common import positive
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
-from paddle_restore.data.pairs import match_pairs, pair_folders
+from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import say_error
 
 SETTINGS = "patches.json"
 LQ_SETTINGS = "lq.json"
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     patches = commands.add_parser("patches", help="random patches of every pair of SIDD_Medium_Srgb/Data")
     patches.add_argument("--src", type=Path, required=True, metavar="DIR", help="SIDD_Medium_Srgb/Data")
     patches.add_argument("--dst", type=Path, required=True, metavar="DIR", help="gets input/, groundtruth/")
-    patches.add_argument("--size", type=_positive, default=256, help="side of a patch")
-    patches.add_argument("--num", type=_positive, default=300, help="patches of each picture")
+    patches.add_argument("--size", type=positive, default=256, help="side of a patch")
+    patches.add_argument("--num", type=positive, default=300, help="patches of each picture")
     patches.add_argument("--seed", type=int, default=0)
 
     valid = commands.add_parser("valid", help="the .mat files of blocks -> PNG pairs, or results -> .mat")
@@ -40,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     lq = commands.add_parser("lq", help="write the clean pictures of a folder of pairs, shrunk, to LQ/")
     lq.add_argument("--src", type=Path, required=True, metavar="DIR", help="folder of pairs")
-    lq.add_argument("--scale", type=_positive, default=4, help="how many times smaller")
+    lq.add_argument("--scale", type=positive, default=4, help="how many times smaller")
 
     for command in (patches, valid, check, lq):
-        command.add_argument("--workers", type=_positive, default=os.cpu_count() or 1)
+        command.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ def _valid(args: argparse.Namespace) -> int:
         print(f"{sidd.RESULT_BLOCKS} {shape} written to {args.dst}")
         return 0
     parts = ((sidd.NOISY_BLOCKS, sidd.NOISY), (sidd.CLEAN_BLOCKS, sidd.CLEAN))
-    # Both are read before anything is written.
+    # Read both before anything is written.
     read = [(sidd.read_blocks(args.src / f"{name}.mat", name), part) for name, part in parts]
     if read[0][0].shape != read[1][0].shape:
         raise UserError(f"{args.src}: the blocks are {read[0][0].shape} noisy and {read[1][0].shape} clean")
@@ -98,7 +99,7 @@ def _lq(args: argparse.Namespace) -> int:
 
 
 def _keep_settings(path: Path, settings: dict[str, int]) -> None:
-    """Note how a folder is made, so that going on with other settings is refused."""
+    """Record how a folder is made. Raises UserError where it was begun with other settings."""
     if path.is_file():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -116,14 +117,7 @@ def _keep_settings(path: Path, settings: dict[str, int]) -> None:
 
 def _result(failed: list, text: str) -> int:
     for _, mistake in failed:
-        fail(UserError(mistake))
+        say_error(mistake)
     if text:
         print(text)
     return 1 if failed else 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

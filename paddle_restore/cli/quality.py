@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(path: Path, targets: list[Path], parameters: Any) -> dict[str, float]:
     from paddle_restore.data.image import read_image, to_float
-    from paddle_restore.data.sid import match_target
+    from paddle_restore.data.matching import match_target
     from paddle_restore.metrics import evaluate
-    from paddle_restore.metrics.colour import colourfulness, delta_e
+    from paddle_restore.metrics.colour import colourfulness, delta_e2000
     from paddle_restore.metrics.niqe import niqe
 
     picture = to_float(read_image(path))
@@ -65,7 +65,7 @@ def _measure(path: Path, targets: list[Path], parameters: Any) -> dict[str, floa
             target = to_float(read_image(match_target(path, targets)))
             row.update(evaluate(picture, target, FIDELITY))
             if find_spec("skimage"):
-                row["delta_e2000"] = delta_e(picture, target)
+                row["delta_e2000"] = delta_e2000(picture, target)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return row

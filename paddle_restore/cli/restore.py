@@ -1,22 +1,221 @@
-"""Restore photographs: raw files or pictures, of any size, with a model that is ready to run."""
+"""Restore files: one command in three spellings, which differ in how they name the network."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 
-from paddle_restore.cli.common import add_restorer, restorer_of
-from paddle_restore.cli.restore_files import add_files, restore_files
+from paddle_restore.cli.common import (
+    add_averaging,
+    add_backend,
+    add_device,
+    add_recipe,
+    averaging_of,
+    boolean,
+    load_model,
+    positive,
+    preprocess_of,
+)
+from paddle_restore.data.raw_options import RawOptions
+from paddle_restore.devices import thread_count, use_device
+
+if TYPE_CHECKING:
+    from paddle_restore.inference.report import Recorder
+    from paddle_restore.inference.restorer import Restorer
+
+FORMATS = ("png", "jpg", "tif", "webp")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Restore:
+    """Restore photographs: raw files or pictures, of any size, with a model that is ready to run."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--model",
+            required=True,
+            metavar="DIR|ID",
+            help="exported folder, or a network's id with --weights",
+        )
+        parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
+        add_backend(parser)
+        parser.add_argument("input", metavar="INPUT", **_INPUT)
+        _add_common(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        return _restore(_open(args, args.model, args.weights), args)
+
+
+class Infer:
+    """Restore files with an exported folder, by Paddle Inference or another backend."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--model_dir", type=Path, required=True, help="exported folder")
+        add_backend(parser)
+        parser.add_argument("--input", required=True, **_INPUT)
+        _add_common(parser)
+        parser.add_argument(
+            "--benchmark", type=boolean, default=False, metavar="true|false", help="print AutoLog's report"
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        from paddle_restore.inference.package import read_package
+        from paddle_restore.inference.report import Recorder
+
+        package = read_package(args.model_dir)
+        restorer = _open(args, args.model_dir)
+        if not args.benchmark:
+            return _restore(restorer, args)
+        network: Any = restorer.forward.network
+        recorder = Recorder(
+            package.name,
+            args.device,
+            network.threads,
+            args.precision,
+            args.batch_size,
+            getattr(network, "config", None),
+        )
+        code = _restore(restorer, args, recorder)
+        recorder.report()
+        return code
+
+
+class Predict:
+    """Restore files with a network's own code and a recipe's weights."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        add_recipe(parser)
+        parser.add_argument("--weights", type=Path, required=True, help="model.pdparams")
+        parser.add_argument("--input", required=True, **_INPUT)
+        _add_common(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        from paddle_restore.engine.config import load_config
+
+        config = load_config(args.config, tuple(args.override))
+        use_device(args.device)
+        from paddle_restore.inference.eager import EagerNetwork
+        from paddle_restore.inference.forward import Forward
+        from paddle_restore.inference.restorer import Restorer
+        from paddle_restore.inference.tiling import Tiling
+
+        model = load_model(config, args.weights)
+        tiling = Tiling(args.tile, args.memory)
+        forward = Forward(EagerNetwork(model), model.spec, averaging_of(args), tiling, args.batch_size)
+        return _restore(Restorer.of(forward, preprocess_of(config)), args)
+
+
+_INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what all spellings have: how the network is run, and what is written."""
+    add_device(parser)
+    add_averaging(parser)
     parser.add_argument(
-        "--model", required=True, metavar="DIR|ID", help="exported folder, or a network's id with --weights"
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|none|N",
+        help="side of the pieces that the network gets, in pixels; auto: as large as --memory allows",
     )
-    parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
-    add_restorer(parser)
-    add_files(parser, positional=True)
+    parser.add_argument(
+        "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
+    )
+    parser.add_argument(
+        "--batch_size", type=positive, default=1, metavar="N", help="pieces or small pictures at once"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE",
+        help="folder for the pictures, or the name of the only one",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+    )
+    parser.add_argument(
+        "--depth",
+        type=int,
+        choices=(8, 16),
+        help="bits (default: the input's own; 16 for raw files; JPEG and WebP always have 8)",
+    )
+    parser.add_argument(
+        "--metadata",
+        choices=("keep", "none"),
+        default="keep",
+        help="colour profile and EXIF (place and camera too) of the input: written along, or left out",
+    )
+    parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
+    parser.add_argument(
+        "--ratio",
+        type=_ratio,
+        default="auto",
+        metavar="auto|N",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
+        "else (or where the recipe says data.ratio: auto) estimated from the file",
+    )
+    parser.add_argument(
+        "--amplifier_m",
+        type=int,
+        choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
+        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
+    )
+    parser.add_argument("--skip_existing", action="store_true", help="leave pictures that are there already")
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="append a line of JSON for every file to this one"
+    )
+    parser.add_argument(
+        "--compare", type=Path, metavar="FILE", help="also draw before and after on one sheet"
+    )
 
 
-def run(args: argparse.Namespace) -> int:
-    return restore_files(restorer_of(args, args.model, args.weights), args)
+def _tile(text: str) -> Union[int, str]:
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("must be auto, none or a number of pixels")
+    return int(text)
+
+
+def _ratio(text: str) -> Optional[float]:
+    """Parse --ratio: a positive number, or `auto` (None)."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1e5:
+        raise argparse.ArgumentTypeError("must be auto or a number from 0.01 to 100000")
+    return value
+
+
+def _open(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Restorer:
+    averaging = averaging_of(args)
+    args.device = use_device(args.device)
+    from paddle_restore.inference.restorer import Restorer
+
+    options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
+    return Restorer(model, weights, *options, threads=thread_count())
+
+
+def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
+    from paddle_restore.inference.pipeline import FileOptions, restore_files
+
+    if args.amplifier_m:
+        restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
+    options = FileOptions(
+        inputs=args.input,
+        output=args.output,
+        format=args.format,
+        depth=args.depth,
+        keep_metadata=args.metadata == "keep",
+        target=args.target,
+        ratio=args.ratio,
+        skip_existing=args.skip_existing,
+        summary=args.summary,
+        sheet=args.compare,
+    )
+    return 0 if restore_files(restorer, options, recorder) else 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from paddle_restore.cli.common import add_device, add_recipe, use_device
+from paddle_restore.cli.common import add_device, add_recipe
+from paddle_restore.devices import use_device
 from paddle_restore.quiet import say
 
 

@@ -18,28 +18,23 @@ from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.cache import CachedFrames
 from paddle_restore.data.frames import DecodedFrames, Frames
 from paddle_restore.data.image import to_float
-from paddle_restore.data.mosaic import RawImage
+from paddle_restore.data.mosaic import RawImage, network_input
+from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
 from paddle_restore.data.transforms import flip_planes, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
-from paddle_restore.options import Options
 
 Odds = Annotated[float, Field(ge=0, le=1)]
 
 
-class ExposureOptions(Options):
+class ExposureOptions(RawOptions):
     """`data:` keys of every kind that reads pairs of raw files."""
 
     root: Path = Field(description="folder that the lists' paths start from")
     train_list: Path = Field(description="relative to root, like eval_list")
     eval_list: Path
     crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
-    ratio: Literal["known", "auto"] = Field(
-        "known", description="amplification: long/short exposure, or estimated from the dark frame alone"
-    )
-    max_ratio: float = Field(300.0, gt=0, description="a known ratio is at most this")
-    amplifier_m: Literal[1, 5, 8] = Field(1, description="m of the estimated ratio, which it multiplies")
     flips: tuple[Odds, Odds, Odds] = Field(
         (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
     )
@@ -51,8 +46,6 @@ class ExposureOptions(Options):
         None, description="train on noise made from the long exposures, without short ones"
     )
     cache: Optional[Path] = Field(None, description="folder of decoded frames, filled as training goes")
-    black_level: Optional[float] = Field(None, description="in place of what the files say")
-    white_level: Optional[float] = None
     limit: Optional[int] = Field(None, gt=0, description="use only so many scenes (training) or pairs")
 
 
@@ -69,22 +62,6 @@ class RawPair:
     @property
     def name(self) -> str:
         return (self.short or self.long).stem
-
-
-def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
-    """Return what a network of input `kind` reads: packed planes or the one-channel mosaic.
-
-    float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
-    of another kind than the network's.
-    """
-    check_kind(raw, kind)
-    return raw.normalised(ratio) if kind == "mosaic" else raw.packed(ratio)
-
-
-def check_kind(raw: RawImage, kind: str) -> None:
-    """Raise UserError for a sensor of another kind than a network with input `kind` reads."""
-    if raw.kind != ("bayer" if kind == "mosaic" else kind):
-        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")
 
 
 class ExposuresTrain:

@@ -260,3 +260,19 @@ def _periodic_indices(size: int, before: int, after: int, period: int) -> np.nda
     indices[indices < 0] += period
     indices[indices >= size] -= period
     return indices
+
+
+def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
+    """Return what a network of input `kind` reads: packed planes or the one-channel mosaic.
+
+    float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
+    of another kind than the network's.
+    """
+    check_kind(raw, kind)
+    return raw.normalised(ratio) if kind == "mosaic" else raw.packed(ratio)
+
+
+def check_kind(raw: RawImage, kind: str) -> None:
+    """Raise UserError for a sensor of another kind than a network with input `kind` reads."""
+    if raw.kind != ("bayer" if kind == "mosaic" else kind):
+        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")

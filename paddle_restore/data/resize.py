@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from paddle_restore.data.pixels import to_float, to_integer
 from paddle_restore.errors import UserError
 
 
@@ -65,3 +66,8 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
     columns = rows.reshape(-1, width, channels).transpose(1, 0, 2).reshape(width, -1)
     columns = _resize_rows(columns, scale).reshape(-1, rows.shape[0], channels)
     return np.ascontiguousarray(columns.transpose(1, 0, 2))
+
+
+def shrink(picture: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, 3) uint8 or uint16 -> 1/`scale` of it by `imresize`, rounded to the same type."""
+    return to_integer(imresize(to_float(picture), 1 / scale), 8 * picture.dtype.itemsize)

@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.image import is_picture, read_image, write_image
-from paddle_restore.data.pairs import LOW_RESOLUTION, SPELLINGS, listed, match_pairs, shrink
-from paddle_restore.errors import UserError
+from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs
+from paddle_restore.data.resize import shrink
+from paddle_restore.errors import UserError, listed
 
-NOISY, CLEAN = SPELLINGS[0]
+NOISY, CLEAN = PAIR_FOLDERS[0]
 NOISY_BLOCKS, CLEAN_BLOCKS = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
 RESULT_BLOCKS = "DenoisedBlocksSrgb"  # the variable that the benchmark's submission holds
 
@@ -181,7 +182,7 @@ def write_low_resolution(clean: Path, scale: int) -> None:
 
 def readable_pairs(folder: Path) -> list[tuple[Path, Path]]:
     """Return the pairs of a folder of either layout: input and groundtruth, or SIDD's own Data."""
-    if any((folder / noisy).is_dir() for noisy, _ in SPELLINGS):
+    if any((folder / noisy).is_dir() for noisy, _ in PAIR_FOLDERS):
         return [(pair.noisy, pair.clean) for pair in match_pairs(folder)]
     return source_pairs(folder)
 

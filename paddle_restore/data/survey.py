@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from paddle_restore.data.cache import CachedFrames
+from paddle_restore.data.matching import SIDPair, parse_list, parse_name
 from paddle_restore.data.raw import read_raw
-from paddle_restore.data.sid import Pair, parse_list, parse_name
 from paddle_restore.errors import UserError
 
 
@@ -31,7 +31,7 @@ def find_lists(root: Path, pattern: str) -> list[Path]:
 class Survey:
     """What one list names, and the mistakes found, a line each."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[SIDPair] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     sizes: list[str] = field(default_factory=list)

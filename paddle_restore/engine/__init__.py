@@ -1,0 +1,1 @@
+"""Samples become trained weights: recipes, trainer, objectives, optimisers, checkpoints, evaluation."""

@@ -15,7 +15,7 @@ from paddle_restore.engine.config import Config
 from paddle_restore.engine.mixup import mixup
 from paddle_restore.engine.optim import build_schedule
 from paddle_restore.engine.step import GRADIENT
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import restore_frame
 from paddle_restore.metrics import evaluate as measure
 from paddle_restore.metrics.resources import peak_memory

@@ -16,7 +16,7 @@ from paddle_restore.engine.evaluator import evaluate, means, report, side_by_sid
 from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 
 
 class Run:

@@ -1,0 +1,1 @@
+"""Weights and files become pictures: restorer, tiles, export, backends."""

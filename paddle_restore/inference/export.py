@@ -1,34 +1,32 @@
-"""Weights -> an exported folder that runs without the network's code."""
+"""Export a network as a folder that runs without the network's code."""
 
 from __future__ import annotations
 
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 
+from paddle_restore.arithmetic import round_up
 from paddle_restore.data.files import make_folder
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import open_network
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
+from paddle_restore.inference.network import Network
 from paddle_restore.inference.onnx_export import require_onnx, write_onnx
-from paddle_restore.inference.package import STEM, Check, Graph, Package, Preprocess, read_package
+from paddle_restore.inference.package import FILE, GRAPHS, STEM, Check, Graph, Package, Preprocess
 from paddle_restore.metrics.complexity import measure_cost
+from paddle_restore.models.spec import ModelSpec
 
 ONNX = f"{STEM}.onnx"
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
 
 
-FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
-"""What may be asked for, and the graphs that it writes."""
-
-
 def export(
-    model: Any,
+    model: paddle.nn.Layer,
     folder: str | Path,
     name: str,
     preprocess: Preprocess,
@@ -42,10 +40,10 @@ def export(
     `format` is `paddle`, `onnx` or `all`; `legacy` writes Paddle's graph as `model.pdmodel`, which
     PaddlePaddle 2.6 reads too.
 
-    The folder appears whole or not at all. Raises UserError if a graph, run by Paddle Inference or
-    ONNX Runtime, differs from the eager network by more than `TOLERANCE` on any of three sizes.
+    The folder appears whole or not at all. Raises UserError where a graph, run by Paddle Inference or
+    ONNX Runtime, differs from the network's own code by more than `TOLERANCE` on any of three sizes.
     """
-    graphs = FORMATS[format]
+    graphs = GRAPHS[format]
     if "onnx" in graphs:
         if legacy:
             raise UserError("ONNX is made from the graph of PaddlePaddle 3; export it without --legacy")
@@ -64,14 +62,18 @@ def export(
         inputs = {"input": spec.in_channels}
         if spec.latent and not noise_inside:
             inputs["noise"] = spec.latent.channels
-        graph = _trace_legacy(eager.model, inputs, inner) if legacy else _trace(eager.model, inputs, inner)
+        program, parameters = (_trace_legacy if legacy else _trace)(eager.model, inputs, inner)
         if "onnx" in graphs:
-            write_onnx(inner / graph.program, inner / graph.parameters, inner / ONNX)
-            graph = graph.model_copy(update={"onnx": ONNX})
+            write_onnx(inner / program, inner / parameters, inner / ONNX)
         if "paddle" not in graphs:
-            for file in graph.files[:2]:
+            for file in (program, parameters):
                 (inner / file).unlink()
-            graph = Graph(onnx=ONNX, inputs=graph.inputs)
+        graph = Graph(
+            program=program if "paddle" in graphs else None,
+            parameters=parameters if "paddle" in graphs else None,
+            onnx=ONNX if "onnx" in graphs else None,
+            inputs=tuple(inputs),
+        )
         package = Package(
             name=name,
             spec=spec.to_dict(),
@@ -81,15 +83,15 @@ def export(
             cost=cost,
         )
         package.write(inner)
-        checks = [check for kind in graphs for check in _compare(eager, inner, spec, kind)]
+        checks = [check for kind in graphs for check in _compare(eager, inner, spec, kind, "noise" in inputs)]
         package = package.model_copy(update={"checks": tuple(checks)})
         package.write(inner)
         _replace(inner, folder)
     return package
 
 
-def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
-    """Write the graph of `model`, whose inputs have these names and channels, to `folder`."""
+def _trace(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) -> tuple[str, str]:
+    """Write the graph of `model`, whose inputs have these names and channels; return its two files."""
     static = paddle.jit.to_static(
         model,
         input_spec=[
@@ -100,39 +102,38 @@ def _trace(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
     )
     paddle.jit.save(static, str(folder / STEM))
     program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (folder / n).is_file())
-    return Graph(program=program, parameters=f"{STEM}.pdiparams", inputs=tuple(inputs))
+    return program, f"{STEM}.pdiparams"
 
 
-def _trace_legacy(model: Any, inputs: dict[str, int], folder: Path) -> Graph:
+def _trace_legacy(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) -> tuple[str, str]:
     guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)  # PaddlePaddle 2.6 has no other graph
     try:
         with guard():
             return _trace(model, inputs, folder)
     except TypeError:
-        # 3.3.1 binds exp, sigmoid, matmul and more to its new graph alone.
+        # PaddlePaddle 3.3.1 has exp, sigmoid, matmul and more for its new graph only.
         raise UserError(
             f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; "
             "export it with PaddlePaddle 2.6, or without --legacy"
         ) from None
 
 
-def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[Check]:
+def _compare(
+    eager: EagerNetwork, folder: Path, spec: ModelSpec, graph: str, noise_given: bool
+) -> list[Check]:
     """Compare the graph with the network on three sizes, one of them a batch of two."""
     network = open_network(folder, graph)
-    noise_given = "noise" in read_package(folder).graph.inputs
     rng = np.random.default_rng(0)
     checks = []
     for batch, height, width in ((1, 4, 4), (1, 8, 6), (2, 5, 9)):
-        unit = max(spec.multiple, 8)
-        unit = -(-unit // spec.multiple) * spec.multiple
+        unit = round_up(8, spec.multiple)
         x = rng.random((batch, spec.in_channels, height * unit, width * unit), np.float32)
         if spec.latent and not noise_given:
             checks.append(_compare_statistics(eager, network, x, graph))
             continue
         noise = []
         if spec.latent:
-            sides = [size // spec.latent.stride for size in x.shape[2:]]
-            noise = [rng.standard_normal((batch, spec.latent.channels, *sides), np.float32)]
+            noise = [rng.standard_normal((batch, *spec.latent.shape(*x.shape[2:])), np.float32)]
         expected, got = eager(x, *noise), network(x, *noise)
         if expected.shape != got.shape:
             raise UserError(
@@ -149,8 +150,8 @@ def _compare(eager: EagerNetwork, folder: Path, spec: Any, graph: str) -> list[C
     return checks
 
 
-def _compare_statistics(eager: EagerNetwork, network: Any, x: np.ndarray, graph: str) -> Check:
-    """Compare two means over several draws where the graph's noise cannot be given."""
+def _compare_statistics(eager: EagerNetwork, network: Network, x: np.ndarray, graph: str) -> Check:
+    """Compare the means over several draws, where the graph draws its noise itself."""
     draws = 8
     pairs = [(eager(x), network(x)) for _ in range(draws)]
     expected, got = (np.stack(values) for values in zip(*pairs))
@@ -165,22 +166,15 @@ def _compare_statistics(eager: EagerNetwork, network: Any, x: np.ndarray, graph:
 
 
 def _replace(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`, which may only hold an earlier export."""
+    """Move the export `new` to `folder`, which may hold an earlier one."""
     if folder.exists():
-        known = {
-            f"{STEM}.json",
-            f"{STEM}.pdmodel",
-            f"{STEM}.pdiparams",
-            f"{STEM}.pdiparams.info",
-            ONNX,
-            "inference.yml",
-        }
-        others = sorted(p.name for p in folder.iterdir() if p.name not in known)
-        if others:
-            # Beside files of the user's own (a run folder), add ours one by one, the manifest last.
-            for path in sorted(new.iterdir(), key=lambda p: p.name == "inference.yml"):
+        suffixes = ("json", "pdmodel", "pdiparams", "pdiparams.info", "onnx")
+        ours = {FILE, *(f"{STEM}.{suffix}" for suffix in suffixes)}
+        if any(path.name not in ours for path in folder.iterdir()):
+            # The folder holds files of the user too, as a run folder does. Add ours one by one, FILE last.
+            for path in sorted(new.iterdir(), key=lambda path: path.name == FILE):
                 path.replace(folder / path.name)
             return
-        # The former export stays whole beside the new one until that is in place.
+        # The former export stays whole until the new one is in its place.
         folder.rename(new.parent / "former")
     new.replace(folder)

@@ -1,4 +1,4 @@
-"""A traced Paddle graph -> an ONNX file, by paddle2onnx, with what paddle2onnx corrupts repaired."""
+"""Convert a traced Paddle graph to ONNX by paddle2onnx, and repair what paddle2onnx gets wrong."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def require_onnx() -> None:
 
 
 def write_onnx(program: Path, parameters: Path, file: Path) -> None:
-    """Convert `program` (model.json) with its weights to the one file `file`.
+    """Convert `program` (model.json) with its weights to one `file`, whose numbers the caller must check.
 
-    Raises UserError where paddle2onnx cannot. That its numbers are right is for the caller to check.
+    Raises UserError where paddle2onnx fails.
     """
     import onnx
     import paddle2onnx
 
     if program.suffix != ".json":
         raise UserError("ONNX is exported from Paddle 3's graphs; install paddlepaddle 3.0 or newer")
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        # It prints the traceback of its own failure. With a file to save to, it would also fold
-        # constants by polygraphy, which installs packages by itself.
-        with contextlib.redirect_stderr(said):
+        # paddle2onnx prints the traceback of its failures. Given a file to save to, it would fold constants
+        # by polygraphy, which installs packages.
+        with contextlib.redirect_stderr(stderr):
             content = paddle2onnx.export(
                 str(program), str(parameters), save_file=None, opset_version=OPSET, optimize_tool="none"
             )
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # whatever its C++ raises, and UnboundLocalError after it
-        lines = [line for line in said.getvalue().splitlines() if "rror" in line] or [str(error)]
+    except Exception as error:  # whatever its C++ raises, and UnboundLocalError after that
+        lines = [line for line in stderr.getvalue().splitlines() if "rror" in line] or [str(error)]
         reason = lines[-1].strip()
         raise UserError(f"ONNX export: paddle2onnx cannot convert this network ({reason})") from None
     _repair_leaky_relu(model, program)
@@ -57,9 +57,9 @@ def write_onnx(program: Path, parameters: Path, file: Path) -> None:
 
 
 def _repair_leaky_relu(model: Any, program: Path) -> None:
-    """Write every slope anew: paddle2onnx 2.1 reads 4 bytes of Paddle's 8-byte ones and more.
+    """Set every slope again: paddle2onnx 2.1 reads 4 bytes of Paddle's 8-byte slopes.
 
-    Nodes and operations stand in the same order.
+    Nodes and operations have the same order.
     """
     block = json.loads(program.read_text(encoding="utf-8"))["program"]["regions"][0]["blocks"][0]
     slopes = [
@@ -80,14 +80,14 @@ def _repair_leaky_relu(model: Any, program: Path) -> None:
 
 
 def _name_ends(model: Any) -> None:
-    """Call the output `output`, and the free sides of inputs and output by what they are."""
+    """Name the output `output`, and the dynamic dimensions `batch`, `height`, `width` and so on."""
     (output,) = model.graph.output
     for node in model.graph.node:
         node.output[:] = ["output" if name == output.name else name for name in node.output]
         node.input[:] = ["output" if name == output.name else name for name in node.input]
     output.name = "output"
     for prefix, value in [(f"{v.name}_", v) for v in model.graph.input] + [("output_", output)]:
-        # What the inputs share is their batch; a latent and an output have sides of their own.
+        # All share the batch. The sides of a latent and of the output differ from the input's.
         prefix = "" if prefix == "input_" else prefix
         for dimension, side in zip(value.type.tensor_type.shape.dim, _SIDES):
             if side and not dimension.dim_value:

@@ -1,7 +1,9 @@
-"""Read the bytes of an ONNX file, which may be a stranger's.
+"""Read the bytes of an ONNX file that may come from a stranger.
 
-An ONNX tensor may say that its values lie in another file, by a path. Our exports never do; a file
-that does is refused before a library follows the path.
+An ONNX tensor may name another file that holds its values. Our exports never do, and a file that does is
+refused. A library follows the path when it opens the model, so the check must come before that. The package
+`onnx` could check, but ONNX Runtime and OpenVINO run without it, and it need not be installed. So this module
+walks the protobuf messages itself.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Union
 
 from paddle_restore.errors import UserError
 
-# Fields of onnx.proto that lead to tensors: message -> {field number: message}.
+# Fields of onnx.proto below which tensors can be: message -> {field number: message}.
 _INSIDE = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -45,33 +47,33 @@ def read_onnx(path: Path) -> bytes:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Union[int, memoryview]]]:
-    """The fields of a protobuf message: their numbers, and integers or bytes."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
+    """Yield the fields of a protobuf message: number, and integer or bytes."""
+    offset = 0
+    while offset < len(message):
+        key, offset = _varint(message, offset)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
-            value, at = _varint(message, at)
+            value, offset = _varint(message, offset)
             yield number, value
             continue
         if wire == _BYTES:
-            size, at = _varint(message, at)
+            size, offset = _varint(message, offset)
         elif wire in (_FIXED64, _FIXED32):
             size = 8 if wire == _FIXED64 else 4
         else:
-            raise ValueError("no such wire type")
-        if at + size > len(message):
-            raise ValueError("cut off")
-        yield number, message[at : at + size]
-        at += size
+            raise ValueError("unknown wire type")
+        if offset + size > len(message):
+            raise ValueError("truncated")
+        yield number, message[offset : offset + size]
+        offset += size
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _varint(message: memoryview, offset: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
+        byte = message[offset]
+        offset += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            return value, at
-    raise ValueError("a number too long")
+            return value, offset
+    raise ValueError("varint too long")

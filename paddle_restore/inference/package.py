@@ -1,4 +1,4 @@
-"""The exported folder: graph, weights and `inference.yml`, which says everything that running it takes."""
+"""The exported folder: graph, weights and `inference.yml`, which holds all that running it takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from paddle_restore.data.files import atomic_path
+from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.metrics.cost import Cost
 from paddle_restore.models.spec import ModelSpec
@@ -18,26 +19,20 @@ FILE = "inference.yml"
 STEM = "model"
 
 
-class Preprocess(Options):
-    """How a file becomes the network's input: normalised, amplified, packed, padded."""
+GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
+"""The formats of an export, and the graphs that each writes."""
 
-    black_level: Optional[float] = Field(None, description="in place of what a raw file says")
-    white_level: Optional[float] = None
-    ratio: Literal["known", "auto"] = Field(
-        "known", description="amplification: by exposure times where they are known, or always estimated"
-    )
-    max_ratio: float = Field(300.0, gt=0, description="largest amplification by known exposures")
-    amplifier_m: Literal[1, 5, 8] = Field(1, description="m of an estimated ratio")
-    padding: Literal["reflect"] = Field("reflect", description="up to the multiple, at bottom and right")
+# Keys of former versions, which nothing ever read, with the one value that each could have.
+_FORMER = {("preprocess", "padding"): "reflect", ("postprocess", "clip"): [0, 1]}
 
 
-class Postprocess(Options):
-    """How the network's output becomes a picture: cropped to the file's size, clipped."""
-
-    clip: tuple[Literal[0], Literal[1]] = (0, 1)
+class Preprocess(RawOptions):
+    """How a raw file becomes the network's input: a recipe's options, as the network was trained."""
 
 
 class Graph(Options):
+    """The files that hold the network, in the same folder, and the names of its inputs."""
+
     program: Optional[str] = Field(None, description="model.json, or model.pdmodel of older Paddle")
     parameters: Optional[str] = Field(None, description="the program's weights")
     onnx: Optional[str] = Field(None, description="model.onnx, which holds its weights")
@@ -78,7 +73,6 @@ class Package(Options):
     name: str
     spec: dict[str, Any]
     preprocess: Preprocess = Preprocess()
-    postprocess: Postprocess = Postprocess()
     graph: Graph
     checks: tuple[Check, ...] = ()
     cost: Optional[Cost] = Field(None, description="parameters and operations, counted at export")
@@ -103,7 +97,8 @@ def read_package(folder: str | Path) -> Package:
             f"{folder}: is not an exported model (it has no {FILE}); make one with export_model.py"
         )
     try:
-        package = validate(Package, yaml.safe_load(path.read_text(encoding="utf-8")), path)
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        package = validate(Package, _without_former_keys(values, path), path)
         package.model_spec  # noqa: B018  a spec that does not hold together is an error here
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
@@ -111,3 +106,16 @@ def read_package(folder: str | Path) -> Package:
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
             raise UserError(f"{folder / name}: is missing or empty; export the model again")
     return package
+
+
+def _without_former_keys(values: Any, path: Path) -> Any:
+    if not isinstance(values, dict):
+        return values
+    values = {key: dict(part) if isinstance(part, dict) else part for key, part in values.items()}
+    for (group, key), value in _FORMER.items():
+        part = values.get(group)
+        if isinstance(part, dict) and key in part and part.pop(key) != value:
+            raise UserError(f"{path}: {group}.{key}: must be {value!r}, or left out")
+    if values.get("postprocess") == {}:
+        del values["postprocess"]
+    return values

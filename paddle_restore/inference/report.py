@@ -111,7 +111,7 @@ class Recorder:
         return lines
 
     def _auto_logger(self) -> Any:
-        import auto_log
+        import auto_log  # type: ignore[import-not-found]
 
         return auto_log.AutoLogger(
             model_name=self.model,

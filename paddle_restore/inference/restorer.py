@@ -10,37 +10,22 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.image import (
-    PLAIN,
-    Form,
-    check_name,
-    is_picture,
-    read_image,
-    read_with_form,
-    to_float,
-    write_image,
-)
+from paddle_restore.data.image import PLAIN, Form, check_name, read_with_form, write_image
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw import develop, is_raw, read_raw, upright, warn_of_black_level
+from paddle_restore.data.pixels import upright
+from paddle_restore.data.raw import is_raw, read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
+from paddle_restore.inference.backends import DEFAULT, EAGER, open_network
 from paddle_restore.inference.forward import Averaging, Forward
-from paddle_restore.inference.package import Preprocess
-from paddle_restore.inference.source import Source
+from paddle_restore.inference.inputs import NetworkInput
+from paddle_restore.inference.network import Network
+from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
+from paddle_restore.models.spec import ModelSpec
 
-Input = Union[str, Path, np.ndarray, RawImage]
+Source = Union[str, Path, np.ndarray, RawImage]
 """A file, a picture (H, W, 3) or (H, W) as uint8, uint16 or float in [0, 1], or a raw frame."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A decoded file: the network's input, and how to get from its output to the file's picture."""
-
-    source: Source
-    orientation: int = 0
-    ratio: Optional[float] = None
-    form: Form = PLAIN
 
 
 @dataclass(frozen=True)
@@ -90,23 +75,19 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
-        threads     of an exported folder on a CPU; all cores that the process may use unless told
+        threads     of an exported folder on a CPU, by default `devices.thread_count()`
 
         Raises UserError for whatever cannot be opened together.
         """
-        from paddle_restore.inference.package import FILE
-
-        if (Path(model) / FILE).is_file() or Path(model).is_dir():
+        tiling = Tiling(tile, memory)
+        if Path(model).is_dir():
             network, spec, self.preprocess, own_noise = _open_folder(
-                Path(model), weights, backend or "paddle", device, precision, threads
+                Path(model), weights, backend or DEFAULT, device, precision, threads
             )
         else:
-            network, spec = _open_model(str(model), weights, backend or "eager", device, precision)
+            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
             self.preprocess, own_noise = Preprocess(), False
-        tiling = check_tiling(tile, memory)
-        if batch_size < 1:
-            raise UserError(f"batch_size must be 1 or more, not {batch_size!r}")
-        if own_noise and isinstance(tiling.side, int):
+        if own_noise and isinstance(tile, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
                 "export it with --noise input, or use tile none"
@@ -115,16 +96,16 @@ class Restorer:
 
     @classmethod
     def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:
-        """Make a restorer of a network that is already there."""
+        """Make a restorer of a network that is open already."""
         restorer = cls.__new__(cls)
         restorer.forward, restorer.preprocess = forward, preprocess
         return restorer
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> ModelSpec:
         return self.forward.spec
 
-    def __call__(self, source: Input, ratio: Optional[float] = None) -> np.ndarray:
+    def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray:
         """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
 
         `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
@@ -134,7 +115,7 @@ class Restorer:
 
     def save(
         self,
-        source: Input,
+        source: Source,
         output: Union[str, Path],
         ratio: Optional[float] = None,
         depth: Optional[int] = None,
@@ -149,17 +130,17 @@ class Restorer:
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
         check_name(Path(output))
-        frame = self.read(source, ratio)
-        restored = self.run([frame], depth or frame.form.depth)[0]
-        del frame  # writing a large picture needs its memory
+        input = self.read(source, ratio)
+        restored = self.run([input], depth or input.form.depth)[0]
+        del input  # writing a large picture needs its memory
         self.write(restored, Path(output), depth, metadata)
         return restored
 
-    # The steps apart, for those who overlap or time them.
+    # The steps of `save`, for callers who overlap or time them.
 
-    def read(self, source: Input, ratio: Optional[float] = None) -> Frame:
-        """Decode a file (or take an array) as the network's input."""
-        if isinstance(source, (str, Path)):
+    def read(self, source: Source, ratio: Optional[float] = None) -> NetworkInput:
+        """Decode a file (or take an array) as the network's input. Raises UserError like `__call__`."""
+        if isinstance(source, str):
             source = Path(source)
         if not self.spec.raw:
             return self._read_picture(source)
@@ -176,9 +157,9 @@ class Restorer:
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return Frame(Source(raw, self.spec.input, ratio), raw.orientation, ratio, form)
+        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form)
 
-    def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> Frame:
+    def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
             raise UserError(
@@ -188,19 +169,22 @@ class Restorer:
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
         )
-        return Frame(Source(picture.transpose(2, 0, 1), self.spec.input), form=form)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form)
 
     def run(
         self,
-        frames: Sequence[Frame],
+        inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
         on_window: Callable[[], Any] = lambda: None,
     ) -> list[Restored]:
-        """Restore frames: float32 pictures, or integers of `depth` bits, which take less memory."""
-        outputs = self.forward.run([frame.source for frame in frames], depth, on_window)
+        """Restore inputs: float32 pictures, or integers of `depth` bits, which take less memory.
+
+        `on_window` is called after every window that the network has restored.
+        """
+        outputs = self.forward.run(inputs, depth, on_window)
         return [
-            Restored(upright(output.transpose(1, 2, 0), frame.orientation), frame.ratio, frame.form)
-            for frame, output in zip(frames, outputs)
+            Restored(upright(output.transpose(1, 2, 0), input.orientation), input.ratio, input.form)
+            for input, output in zip(inputs, outputs)
         ]
 
     def write(
@@ -209,32 +193,6 @@ class Restorer:
         """Write a picture in the form of its input, with the input's profile and metadata or without."""
         form = restored.form
         write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
-
-    def target(self, path: Path) -> np.ndarray:
-        """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
-        if is_picture(path):
-            return to_float(read_image(path))
-        raw = read_raw(path)
-        return to_float(upright(develop(path), raw.orientation))
-
-    def known_ratio(self, path: Path, target: Path) -> Optional[float]:
-        """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
-
-        None where they do not, and for a network that was trained on estimated ratios.
-        """
-        if not self.spec.raw or is_picture(target) or self.preprocess.ratio == "auto":
-            return None
-        short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
-        return min(long / short, self.preprocess.max_ratio) if short > 0 and long > 0 else None
-
-
-def check_tiling(tile: Union[int, str], memory: float = BUDGET) -> Tiling:
-    """Return the tiling of these options. Raises UserError for what is none."""
-    if not (tile in ("auto", "none") or (isinstance(tile, int) and tile > 0)):
-        raise UserError(f"tile must be auto, none or a number of pixels, not {tile!r}")
-    if not 0 < memory < 1e4:
-        raise UserError(f"memory must be a number of GB above 0, not {memory!r}")
-    return Tiling(tile, memory)
 
 
 def _checked(picture: np.ndarray) -> np.ndarray:
@@ -264,14 +222,12 @@ def _open_folder(
     device: str,
     precision: str,
     threads: Optional[int],
-) -> tuple:
-    from paddle_restore.inference.backends import open_network
-    from paddle_restore.inference.package import read_package
-
+) -> tuple[Network, ModelSpec, Preprocess, bool]:
+    """Return the network, its spec and preprocessing, and whether it draws its noise itself."""
     package = read_package(folder)
     if weights is not None:
         raise UserError(f"{folder}: an exported folder has its weights; leave weights away, or name an id")
-    if backend == "eager":
+    if backend == EAGER:
         raise UserError(
             f"{folder}: an exported folder runs without the network's code; "
             "for the eager backend name the network's id and its weights"
@@ -281,17 +237,20 @@ def _open_folder(
     return open_network(folder, backend, device, precision, threads), spec, package.preprocess, own_noise
 
 
-def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str) -> tuple:
+def _open_model(
+    id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str
+) -> tuple[Network, ModelSpec]:
+    # Not at the top: running an exported folder never loads the code of networks.
     import paddle
 
-    from paddle_restore.inference.backends import check_device, check_paddle_gpu
-    from paddle_restore.inference.backends.eager import EagerNetwork
+    from paddle_restore.devices import check_device
+    from paddle_restore.inference.eager import EagerNetwork
     from paddle_restore.models import create_model, list_models
     from paddle_restore.weights import load_weights
 
     if id not in list_models():
         raise UserError(f"{id}: is neither an exported folder nor a network ({', '.join(list_models())})")
-    if backend != "eager" or precision != "fp32":
+    if backend != EAGER or precision != "fp32":
         raise UserError(
             f"{id}: a network by its id is run by its own code in fp32; "
             f"export it (export_model.py) for {backend} and {precision}"
@@ -299,8 +258,6 @@ def _open_model(id: str, weights: Union[str, Path, None], backend: str, device: 
     if weights is None:
         raise UserError(f"{id}: needs weights; name a file (pretrained/README.md says where they come from)")
     check_device(device)
-    if device == "gpu":
-        check_paddle_gpu()
     paddle.set_device(device)
     model = create_model(id)
     load_weights(model, Path(weights))

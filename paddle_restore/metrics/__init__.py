@@ -1,5 +1,5 @@
-"""Image quality by named protocol: a number means little without the protocol that gave it."""
+"""Image quality by named protocol, and what a network costs."""
 
-from paddle_restore.metrics.quality import PROTOCOLS, Protocol, evaluate, psnr, ssim
+from paddle_restore.metrics.registry import PROTOCOLS, Protocol, evaluate, psnr, register, ssim
 
-__all__ = ["PROTOCOLS", "Protocol", "evaluate", "psnr", "ssim"]
+__all__ = ["PROTOCOLS", "Protocol", "evaluate", "psnr", "register", "ssim"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from paddle_restore.errors import UserError
+from paddle_restore.metrics.registry import register
 
-_BAND = 256  # rows at a time, so that a large picture needs little memory beside itself
+_BAND = 256  # rows in one step: a large picture needs little memory beside itself
 
 
+@register(higher_is_better=True, needs_reference=False)
 def colourfulness(picture: np.ndarray) -> float:
     """Return M of Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003 (eq. 20).
 
@@ -19,8 +21,9 @@ def colourfulness(picture: np.ndarray) -> float:
     return float(np.sqrt(opponents.var(axis=(1, 2)).sum()) + 0.3 * np.hypot(*opponents.mean(axis=(1, 2))))
 
 
-def delta_e(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the mean CIEDE2000 difference of two (H, W, 3) sRGB pictures, float in [0, 1] or uint8.
+@register(higher_is_better=False)
+def delta_e2000(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the mean CIEDE2000 difference of two (H, W, 3) sRGB pictures of one shape, float or uint8.
 
     About 1 is just visible. Raises UserError where scikit-image, which computes it, is missing.
     """
@@ -28,8 +31,6 @@ def delta_e(a: np.ndarray, b: np.ndarray) -> float:
         from skimage.color import deltaE_ciede2000, rgb2lab
     except ImportError:
         raise UserError("CIEDE2000 needs scikit-image: pip install 'paddle_restore[demo]'") from None
-    if a.shape != b.shape:
-        raise UserError(f"pictures to compare must have one shape, not {a.shape} and {b.shape}")
     total = 0.0
     for top in range(0, len(a), _BAND):
         lab = [rgb2lab(_to_255(picture[top : top + _BAND]) / 255) for picture in (a, b)]

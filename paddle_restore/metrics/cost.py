@@ -1,11 +1,11 @@
 """What a network costs: parameters and multiply-accumulate operations (MACs).
 
-Two ways of counting, each with a name, since published numbers mix them:
+Published numbers mix two conventions, which have names here:
 
-direct     one MAC a multiplication of convolutions, transposed convolutions and linear layers
-ptflops    the convention behind the 440.46 GMac (SID) and 41.38 GMac (Lamba) at 2048x4096 in Lamba
-           and Mitra, CVPR 2021, Table 1: a transposed convolution counts at its output's size, a bias
-           and an activation count one a value, and pooling one a value that it reads
+direct     one MAC per multiplication of convolutions, transposed convolutions and linear layers
+ptflops    the convention of the 440.46 GMac (SID) and 41.38 GMac (Lamba) at 2048x4096 in Lamba and Mitra,
+           CVPR 2021, Table 1: a transposed convolution counts at its output's size, a bias and an
+           activation count one per value, pooling counts one per value that it reads
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 class Cost:
     """Parameters, and MACs as `fixed + each * area`, the area counted in squares of `side` input pixels.
 
-    A network's layers cost the same at every pixel, but for what works on values pooled over the
-    whole picture, so that two small sizes tell every size exactly.
+    Layers cost the same at every pixel, except those that work on values pooled over the whole picture.
+    So two small sizes give the cost at every size exactly.
     """
 
     parameters: int

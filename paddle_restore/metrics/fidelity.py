@@ -1,7 +1,7 @@
-"""Full-reference measures of picture quality: PSNR and four kinds of SSIM.
+"""PSNR and SSIM by the published protocols.
 
-`metrics.quality` gives each its name and public way in; here pictures are already checked:
-(H, W, 3) RGB, floating point in [0, 1] or uint8.
+The functions get checked pictures: (H, W, 3) RGB, floating point in [0, 1] or uint8, of one shape.
+`metrics.evaluate` checks and calls them.
 
 Source of SSIM: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
 visibility to structural similarity", IEEE TIP 2004 (eq. 13 with K1 = 0.01, K2 = 0.03).
@@ -10,19 +10,22 @@ visibility to structural similarity", IEEE TIP 2004 (eq. 13 with K1 = 0.01, K2 =
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
 from paddle_restore.errors import UserError
+from paddle_restore.metrics.registry import register
+
+_Blur = Callable[[np.ndarray], np.ndarray]
 
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 # BT.601 luma of RGB in [0, 255], as MATLAB's rgb2ycbcr gives it: 16 to 235.
 _Y = np.array([[65.481, 128.553, 24.966]]) / 255
-# Rows worked on at a time: the working set stays in the cache, and the memory needed beside
-# the pictures does not grow with their height.
+# Rows in one step: the arrays stay in the cache, and the memory beside the pictures does not grow with
+# their height.
 _BAND = 64
 
 
@@ -58,7 +61,7 @@ def _bands(a: np.ndarray, b: np.ndarray, window: int) -> Iterator[tuple[np.ndarr
         yield a[rows], b[rows]
 
 
-def _ssim_map(x, y, blur, bias: float = 1.0) -> np.ndarray:
+def _ssim_map(x: np.ndarray, y: np.ndarray, blur: _Blur, bias: float = 1.0) -> np.ndarray:
     """SSIM at every pixel, for x and y in [0, 255]; `blur` is the window, `bias` scales (co)variances."""
     mean_x, mean_y = blur(x), blur(y)
     product = mean_x * mean_y
@@ -68,7 +71,9 @@ def _ssim_map(x, y, blur, bias: float = 1.0) -> np.ndarray:
     return (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
 
 
-def _mean_ssim(a, b, window: int, prepare, blur, bias: float = 1.0) -> float:
+def _mean_ssim(
+    a: np.ndarray, b: np.ndarray, window: int, prepare: _Blur, blur: _Blur, bias: float = 1.0
+) -> float:
     if min(a.shape[:2]) < window:
         raise UserError(f"SSIM needs pictures of {window}x{window} at least, not {a.shape[1]}x{a.shape[0]}")
     total, count = 0.0, 0
@@ -84,7 +89,9 @@ def _gaussian_blur(x: np.ndarray) -> np.ndarray:
     return cv2.sepFilter2D(x, -1, taps, taps)[5:-5, 5:-5]
 
 
+@register(higher_is_better=True)
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB of float RGB, neither clipped nor rounded: MIRNet, MIRNetV2 and InvDN on SIDD."""
     total = 0.0
     for band_a, band_b in _bands(a, b, 1):
         difference = _to_255(band_a) - _to_255(band_b)
@@ -92,29 +99,50 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return 10 * math.log10(255**2 * a.size / total) if total else math.inf
 
 
+@register(higher_is_better=True)
 def psnr_uint8(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB of 8-bit RGB, both clipped and rounded: SID and Lamba, on their saved pictures."""
     return psnr(_to_uint8(a), _to_uint8(b))
 
 
+@register(higher_is_better=True)
 def ssim_y_matlab(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIM of Y (BT.601, 16 to 235), not rounded; valid region of an 11x11 Gaussian, sigma 1.5.
+
+    Published with InvDN and with the Paddle reproduction of MIRNetV2.
+    """
     return _mean_ssim(a, b, 11, lambda x: cv2.transform(_to_255(x), _Y) + 16, _gaussian_blur)
 
 
+@register(higher_is_better=True)
 def ssim_rgb_matlab(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIM of 8-bit RGB, mean over the channels; the window of `ssim_y_matlab`. Published with SID."""
     return _mean_ssim(_to_uint8(a), _to_uint8(b), 11, _to_255, _gaussian_blur)
 
 
+@register(higher_is_better=True)
 def ssim_skimage_uint8(a: np.ndarray, b: np.ndarray) -> float:
-    def blur(x):
+    """SSIM of 8-bit RGB, mean over the channels; valid region of a 7x7 mean, sample covariance.
+
+    scikit-image's defaults on uint8. Published with Lamba.
+    """
+
+    def blur(x: np.ndarray) -> np.ndarray:
         return cv2.blur(x, (7, 7))[3:-3, 3:-3]
 
     return _mean_ssim(_to_uint8(a), _to_uint8(b), 7, _to_255, blur, bias=49 / 48)
 
 
+@register(higher_is_better=True)
 def ssim_volume_matlab(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIM of RGB as a volume of height x width x 3, not rounded; 11x11x11 Gaussian, sigma 1.5.
+
+    The volume is replicate padded on all three axes: MATLAB's ssim(A, ref) of a colour picture, published
+    with MIRNet and MIRNetV2.
+    """
     mixing = _channel_mixing()
 
-    def blur(x):
+    def blur(x: np.ndarray) -> np.ndarray:
         return cv2.transform(_gaussian_blur(x), mixing)
 
     a, b = (np.pad(x, ((5, 5), (5, 5), (0, 0)), mode="edge") for x in (a, b))

@@ -1,10 +1,12 @@
 """NIQE: how far a picture's statistics are from those of undistorted photographs. Lower is better.
 
 Mittal, Soundararajan, Bovik, "Making a completely blind image quality analyzer", IEEE Signal
-Processing Letters 2013. The photographs enter as the mean and covariance of 36 features, and a score
-says nothing without naming them; nor can scores of other grey conversions or resizers be compared.
-Here, as in the authors' release: MATLAB's rgb2gray rounded to 8 bits, blocks of 96x96 at full and
-half size (MATLAB's bicubic imresize), a 7x7 Gaussian of sigma 7/6.
+Processing Letters 2013. The photographs are given by the mean and covariance of 36 features. Scores are
+comparable only with the same photographs, conversion to grey and resizing. Here, as in the authors' release:
+MATLAB's rgb2gray rounded to 8 bits, blocks of 96x96 at full and half size (MATLAB's bicubic imresize), a 7x7
+Gaussian of sigma 7/6.
+
+NIQE is not registered as a metric, because it needs the parameters of the photographs beside the picture.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def _gamma(x: np.ndarray) -> np.ndarray:
     return np.array([math.gamma(value) for value in np.ravel(x)]).reshape(np.shape(x))
 
 
-# Shapes of the generalised Gaussian that are tried, and E[|x|]^2 / E[x^2] of each, which rises.
+# Shapes of the generalised Gaussian that the fit chooses from, and E[|x|]^2 / E[x^2] of each (rising).
 _SHAPES = np.arange(0.2, 10.001, 0.001)
 _RATIOS = _gamma(2 / _SHAPES) ** 2 / (_gamma(1 / _SHAPES) * _gamma(3 / _SHAPES))
 
@@ -37,8 +39,8 @@ _RATIOS = _gamma(2 / _SHAPES) ** 2 / (_gamma(1 / _SHAPES) * _gamma(3 / _SHAPES))
 def niqe(picture: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
     """Return the distance of an (H, W, 3) RGB picture, float in [0, 1] or uint8, from the photographs.
 
-    `mean` (36,) and `covariance` (36, 36) are theirs. NaN where fewer than two blocks have any
-    structure. Raises UserError for pictures that do not hold two blocks of 96x96.
+    `mean` (36,) and `covariance` (36, 36) are those of the photographs. NaN where fewer than two
+    blocks have any structure. Raises UserError for pictures that do not hold two blocks of 96x96.
     """
     features = block_features(picture)
     whole = features[np.isfinite(features).all(axis=1)]

@@ -28,7 +28,7 @@ class Latency:
 
 
 def measure_latency(run: Callable[[], Any], trials: int, warmup: int) -> Latency:
-    """Time `run`, after `warmup` runs that do not count. It must return only when the work is done."""
+    """Time `run` after `warmup` runs that are not counted. `run` must return only when its work is done."""
     for _ in range(warmup):
         run()
     seconds = []
@@ -42,14 +42,14 @@ def measure_latency(run: Callable[[], Any], trials: int, warmup: int) -> Latency
 
 
 def resident_memory() -> int:
-    """Bytes that this process holds now; from here on `peak_memory` counts anew (Linux)."""
-    with suppress(OSError):  # then the peak is that since the process began, which is never too small
+    """Return the bytes that this process holds now, and reset the peak of `peak_memory` (Linux)."""
+    with suppress(OSError):  # then the peak is that since the process began: too large, never too small
         _CLEAR.write_text("5")
     return _status("VmRSS")
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has held."""
+    """Return the largest number of bytes that this process has held."""
     return _status("VmHWM")
 
 
@@ -60,4 +60,4 @@ def _status(key: str) -> int:
     except (OSError, StopIteration):
         import psutil
 
-        return psutil.Process().memory_info().rss  # no record of the peak: what is held now
+        return psutil.Process().memory_info().rss  # there is no record of the peak

@@ -1,4 +1,4 @@
-"""InvDN: an invertible network that replaces what carries the noise.
+"""InvDN: an invertible network that replaces the part of its latent that carries the noise.
 
 Paper: Liu et al., "Invertible Denoising Network: A Light Solution for Real Noise Removal",
 CVPR 2021. Authors' repository: https://github.com/Yang-Liu1082/InvDN (no licence found in it; its
@@ -8,6 +8,7 @@ PaddlePaddle reproduction, https://github.com/hnmizuho/InvDN_paddlepaddle, is Ap
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import paddle
@@ -15,11 +16,12 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.models.layers import conv2d
+from paddle_restore.models.published import ForeignNames, Golden
 from paddle_restore.models.registry import register
 from paddle_restore.models.spec import Latent
 
 COLOURS = 3
-"""Channels of the low-resolution picture, which come first at every level."""
+"""Channels of the low-resolution picture, the first of every level."""
 
 
 class Haar(nn.Layer):
@@ -60,7 +62,7 @@ class Subnet(nn.Layer):
 
 
 class Coupling(nn.Layer):
-    """Changes each part of the channels by what the other says; undone by `inverse`."""
+    """Change each part of the channels by a function of the other part; `inverse` undoes it."""
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -86,15 +88,15 @@ class Coupling(nn.Layer):
         return paddle.concat([x1, x2], axis=1)
 
     def log_determinant(self, y):
-        """Of the step that gave `y`, the mean over the batch."""
+        """Return log |det| of the step that gave `y`, the mean over the batch."""
         return self.log_scale(y[:, :COLOURS]).sum() / y.shape[0]
 
 
 class InvDN(nn.Layer):
     """Noisy sRGB, [0, 1], (N, 3, H, W) -> clean sRGB of the same size, not clipped.
 
-    H and W are multiples of 4. The latent's channels 0-2 are the clean picture at 1/4 of the
-    size; channels 3-47 carry the rest, noise included, and are drawn anew from a standard normal.
+    H and W are multiples of 4. The latent's channels 0-2 are the clean picture at 1/4 of the size. Channels
+    3-47 carry details and noise; they are drawn anew from a standard normal.
     """
 
     def __init__(self, width: int, blocks: int):
@@ -140,18 +142,41 @@ class InvDN(nn.Layer):
         return self.decode(paddle.concat([low, noise], axis=1))
 
 
+def _coupling(m: re.Match[str]) -> str:
+    """The authors' operations 0 and 9 are the wavelets; 8 coupling blocks follow each."""
+    level, block = divmod(int(m[1]), 9)
+    return f"levels.{level}.{block - 1}.{m[2].lower()}."
+
+
+_FOREIGN = ForeignNames(
+    [
+        (r"\.haar_weights$", None),  # constants
+        (r"^operations\.(\d+)\.([FGH])\.", _coupling),
+    ]
+)
+
+
 @register(
     input="srgb",
     scale=1,
     multiple=4,
-    # The receptive field is 570, but influence falls tenfold every 8 pixels: with fresh weights
-    # nothing beyond 64 rises above float32 rounding. Trained weights get twice that.
+    # The receptive field is 570, but influence falls tenfold every 8 pixels: with fresh weights nothing
+    # beyond 64 rises above float32 rounding. Trained weights get twice that.
     halo=128,
+    fading=True,
     memory=1600,
     latent=Latent(channels=45, stride=4),
     paper="Liu et al., Invertible Denoising Network: A Light Solution for Real Noise Removal, CVPR 2021",
     repository="https://github.com/Yang-Liu1082/InvDN",
     licence="Apache-2.0 (PaddlePaddle reproduction); none found in the authors' repository",
+    small={"width": 4, "blocks": 2},
+    foreign=_FOREIGN,
+    golden=Golden(
+        "invdn",
+        data="imresize",
+        metrics=("psnr", "ssim_y_matlab"),
+        objective={"kind": "invertible", "forward": {"l2_sum": 16.0}, "backward": {"l1_sum": 1.0}},
+    ),
 )
 def invdn(width: int = 64, blocks: int = 8) -> InvDN:
     """The published network, x4, 8 coupling blocks a level; 2,640,960 trained parameters."""

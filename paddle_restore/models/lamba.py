@@ -14,6 +14,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.models.layers import pixel_unshuffle
+from paddle_restore.models.published import ForeignNames, Golden
 from paddle_restore.models.registry import register
 
 
@@ -24,7 +25,7 @@ def leaky_relu(x):
 class WeightNormConv2D(nn.Layer):
     """A convolution of kernel g v / |v|, the norm taken per output channel (Salimans 2016).
 
-    Height and width stay. `plain()` is the same convolution with the kernel multiplied out.
+    It keeps height and width. `plain()` is the same convolution with the kernel multiplied out.
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int, groups: int = 1, bias: bool = True):
@@ -65,7 +66,7 @@ class WeightNormConv2D(nn.Layer):
 
 
 class DenseBlock(nn.Layer):
-    """Every 3x3 convolution sees all before it; 1x1 back to `channels`, plus the input.
+    """3x3 convolutions of all features before them, 1x1 back to `channels`, plus the input.
 
     The authors' code has no leaky ReLU before the first layer, nor before the last.
     """
@@ -119,7 +120,7 @@ class Lamba(nn.Layer):
         half = pixel_unshuffle(x, 2)  # (N, 4, H/2, W/2)
         return self.joined(self.coarse_branch(half), self.middle_branch(half), self.fine(half))
 
-    # The three branches need nothing of one another; benchmarks/lamba_branches.py runs them at once.
+    # The three branches are independent; benchmarks/lamba_branches.py runs them at once.
 
     def coarse_branch(self, half):
         coarse = self.coarse_squeeze(self.coarse_in(pixel_unshuffle(half, 16)))  # (N, 64, H/32, W/32)
@@ -133,7 +134,7 @@ class Lamba(nn.Layer):
         return self.middle(pixel_unshuffle(half, 4))  # (N, 64, H/8, W/8)
 
     def joined(self, coarse, middle, fine):
-        # Channels shuffled with 2 groups: middle and coarse take turns.
+        # A channel shuffle of 2 groups: channels of middle and coarse alternate.
         joined = paddle.stack([middle, coarse], axis=2).flatten(1, 2)  # (N, 128, H/8, W/8)
         joined = leaky_relu(self.expand(self.join(joined)))  # (N, 192, H/8, W/8)
         joined = F.pixel_shuffle(joined, 4)  # (N, 12, H/2, W/2)
@@ -151,6 +152,26 @@ class Lamba(nn.Layer):
         return network
 
 
+_FOREIGN = ForeignNames(
+    [
+        (r"^conv32x\.0\.0\.", "coarse_in."),
+        (r"^conv32x\.1\.0\.", "coarse_squeeze."),
+        (
+            r"^RDB([123])\.dense_layers\.(\d)\.conv\.[01]\.",
+            lambda m: f"dense.{int(m[1]) - 1}.layers.{m[2]}.",
+        ),
+        (r"^RDB([123])\.conv_1x1\.0\.", lambda m: f"dense.{int(m[1]) - 1}.fuse."),
+        (r"^rdball\.0\.", "dense_fuse."),
+        (r"^conv_rdb8x\.0\.", "coarse_out."),
+        (r"^resblock8x\.(conv[12])\.0\.", r"middle.\1."),
+        (r"^conv32_8_cat\.0\.0\.", "join."),
+        (r"^conv32_8_cat\.1\.0\.", "expand."),
+        (r"^conv2x\.0\.", "fine."),
+        (r"^conv_2_8_32\.0\.", "head."),
+    ]
+)
+
+
 @register(
     input="mosaic",
     scale=1,
@@ -161,6 +182,13 @@ class Lamba(nn.Layer):
     paper="Lamba and Mitra, Restoring Extremely Dark Images in Real Time, CVPR 2021",
     repository="https://github.com/MohitLamba94/Restoring-Extremely-Dark-Images-In-Real-Time",
     licence="code and weights: non-commercial use only, patent pending",
+    foreign=_FOREIGN,
+    golden=Golden(
+        "lamba",
+        data="amplifier",
+        metrics=("psnr", "ssim_skimage_uint8"),
+        objective={"kind": "supervised", "losses": {"l1": 1.0}},
+    ),
 )
 def lamba() -> Lamba:
     """The published network; 784,768 parameters."""

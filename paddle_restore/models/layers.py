@@ -43,10 +43,9 @@ def pixel_unshuffle(x, factor: int):
 class BilinearUp(nn.Layer):
     """1x1 convolution, then bilinear x2 with half-pixel centres: (N, in, H, W) -> (N, out, 2H, 2W).
 
-    The 1x1 and a nearest-neighbour x2 are one 2x2 transposed convolution; averaging 2x2 twice,
-    [1, 1] * [1, 1] = [1, 2, 1], makes bilinear of nearest, and padding that does not count
-    replicates the border. Unlike `F.interpolate`, oneDNN runs this, and in the layout of the
-    convolutions around it.
+    The 1x1 and a nearest-neighbour x2 are one 2x2 transposed convolution. Two 2x2 averages,
+    [1, 1] * [1, 1] = [1, 2, 1], turn nearest into bilinear; padding that an average leaves out replicates
+    the border. Unlike `F.interpolate`, oneDNN runs this, in the layout of the convolutions around it.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -76,5 +75,5 @@ class SelectiveKernelFusion(nn.Layer):
         pooled = F.adaptive_avg_pool2d(reduce(add, branches), 1)  # (N, C, 1, 1)
         pooled = self.activation(self.squeeze(pooled))
         weights = F.softmax(paddle.stack([select(pooled) for select in self.select]), axis=0)
-        # Branch by branch: one stacked (branches, N, C, H, W) product takes seconds under oneDNN.
+        # Branch by branch: oneDNN takes seconds for one stacked (branches, N, C, H, W) product.
         return reduce(add, map(mul, branches, weights.unbind(0)))

@@ -8,6 +8,7 @@ non-commercial).
 from __future__ import annotations
 
 import copy
+import re
 
 import paddle
 import paddle.nn.functional as F
@@ -15,13 +16,14 @@ from paddle import nn
 
 from paddle_restore.errors import UserError
 from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.published import ForeignNames, Golden, Weights
 from paddle_restore.models.registry import register
 
 STREAMS = 3
 
 
 class SpatialAttention(nn.Layer):
-    """Weigh every pixel by what its channels' maximum and mean say around it."""
+    """Weigh every pixel by a 5x5 convolution of its channels' maximum and mean."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +35,7 @@ class SpatialAttention(nn.Layer):
 
 
 class ChannelAttention(nn.Layer):
-    """Weigh every channel by what all channels' means say."""
+    """Weigh every channel by two 1x1 convolutions of all channels' means."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -64,8 +66,8 @@ class DualAttentionUnit(nn.Layer):
 class BlurDown(nn.Layer):
     """Half the size without aliasing: [1, 2, 1] x [1, 2, 1] / 16 at stride 2, border reflected.
 
-    Two 2x2 averages, the second at stride 2, are that filter; its padding, which does not count,
-    is the reflection.
+    Two 2x2 averages, the second at stride 2, are that filter. Padding that an average leaves out has the
+    effect of the reflection.
     """
 
     def forward(self, x):
@@ -94,8 +96,8 @@ class Down(nn.Layer):
 class DoublingConv(nn.Layer):
     """A 3x3 transposed convolution at stride 2: (N, C, H, W) -> (N, C, 2H, 2W).
 
-    It crops the first row and column by hand: with `output_padding`, PaddlePaddle 3.3 takes
-    dynamic H and W for 0 on export.
+    It crops the first row and column itself: with `output_padding`, PaddlePaddle 3.3 exports dynamic H and
+    W as 0.
     """
 
     def __init__(self, channels: int):
@@ -132,9 +134,9 @@ class MultiScaleBlock(nn.Layer):
     def __init__(self, channels: int, activation: nn.PReLU):
         super().__init__()
         c1, c2, c4 = channels, 2 * channels, 4 * channels
-        # One unit a stream, used before and after the exchange: the authors' code shares it.
+        # Each stream uses its unit before and after the exchange, as in the authors' code.
         self.streams = nn.LayerList(DualAttentionUnit(c, activation) for c in (c1, c2, c4))
-        # Named (from, to). The steps down within the first column are those of the exchange.
+        # Named FROMtoTO. The first column goes down by the layers that the exchange uses too.
         self.resize = nn.LayerDict(
             {
                 "0to1": Down(c1),
@@ -203,6 +205,66 @@ class MIRNet(nn.Layer):
         return network
 
 
+_BLOCK = r"^body\.(\d)\.body\.(\d)\."
+_UNIT = _BLOCK + r"blocks\.(\d)\.[01]\."  # both columns hold the same unit
+_RESIZE = {
+    "down.64_2": "resize.0to1",
+    "down.64_4": "resize.0to2",
+    "down.128_2": "resize.1to2",
+    "up.128_2": "resize.1to0",
+    "up.256_4": "resize.2to0",
+    "up.256_2": "resize.2to1",
+    "last_up.1": "last_up.1",
+    "last_up.2": "last_up.2",
+}
+_TWO_STEPS = ("down.64_4", "up.256_4", "last_up.2")
+
+
+def _resize(m: re.Match[str]) -> str:
+    """m: group, block, resizing, its step, main ("top") or side ("bot") path, layer of the path."""
+    step = f".{m[4]}" if m[3] in _TWO_STEPS else ""
+    down = m[3].startswith("down")
+    layer = {
+        "top1": "main.1._weight",  # PReLU's parameter
+        "top2": "main.2.weight" if down else "main.2.conv.weight",
+        "top3": "main.3._weight",
+        "bot1": "side.1.weight" if down else "side.conv.weight",
+    }.get(m[5] + m[6], f"main.{m[6]}.weight")
+    return f"body.{m[1]}.blocks.{m[2]}.{_RESIZE[m[3]]}{step}.{layer}"
+
+
+def _sizes(state: Weights) -> dict[str, int]:
+    blocks = [re.match(r"body\.(\d)\.blocks\.(\d)\.conv\.weight", name) for name in state]
+    return {
+        "width": state["first.weight"].shape[0],
+        "n_rrg": 1 + max(int(m[1]) for m in blocks if m),
+        "n_msrb": 1 + max(int(m[2]) for m in blocks if m),
+    }
+
+
+_FOREIGN = ForeignNames(
+    rules=[
+        (r"\.filt$", None),  # the blur's fixed kernel
+        (r"^conv_in\.", "first."),
+        (r"^conv_out\.", "last."),
+        (_UNIT + r"body\.0\.", r"body.\1.blocks.\2.streams.\3.conv1."),
+        (_UNIT + r"body\.1\.", r"body.\1.blocks.\2.streams.\3.activation._"),
+        (_UNIT + r"body\.2\.", r"body.\1.blocks.\2.streams.\3.conv2."),
+        (_UNIT + r"SA\.spatial\.conv\.", r"body.\1.blocks.\2.streams.\3.spatial.conv."),
+        (_UNIT + r"CA\.conv_du\.0\.", r"body.\1.blocks.\2.streams.\3.channel.conv1."),
+        (_UNIT + r"CA\.conv_du\.2\.", r"body.\1.blocks.\2.streams.\3.channel.conv2."),
+        (_UNIT + r"conv1x1\.", r"body.\1.blocks.\2.streams.\3.join."),
+        (_BLOCK + r"(last_up\.[12]|(?:up|down)\.\d+_[24])\.body\.([01])\.(top|bot)\.(\d)\.weight", _resize),
+        (_BLOCK + r"selective_kernel\.(\d)\.conv_du\.0\.", r"body.\1.blocks.\2.fuse.\3.squeeze."),
+        (_BLOCK + r"selective_kernel\.(\d)\.conv_du\.1\.", r"body.\1.blocks.\2.fuse.\3.activation._"),
+        (_BLOCK + r"selective_kernel\.(\d)\.fcs\.(\d)\.", r"body.\1.blocks.\2.fuse.\3.select.\4."),
+        (_BLOCK + r"conv_out\.", r"body.\1.blocks.\2.conv."),
+        (r"^body\.(\d)\.body\.\d\.weight$", r"body.\1.conv.weight"),
+    ],
+    sizes=_sizes,
+)
+
+
 @register(
     input="srgb",
     scale=1,
@@ -212,6 +274,16 @@ class MIRNet(nn.Layer):
     paper="Zamir et al., Learning Enriched Features for Real Image Restoration and Enhancement, ECCV 2020",
     repository="https://github.com/swz30/MIRNet",
     licence="Academic Public License (non-commercial)",
+    small={"width": 32, "n_rrg": 1, "n_msrb": 2},
+    foreign=_FOREIGN,
+    golden=Golden(
+        "mirnet_small",
+        tag="mirnet",
+        data="pictures",
+        metrics=("psnr", "ssim_y_matlab"),
+        args={"n_rrg": 1, "n_msrb": 1},
+        objective={"kind": "supervised", "losses": {"charbonnier_clipped": 1.0}},
+    ),
 )
 def mirnet(width: int = 64, n_rrg: int = 3, n_msrb: int = 2) -> MIRNet:
     """The published network, 31,787,419 parameters, with n_rrg groups of n_msrb multi-scale blocks."""

@@ -8,7 +8,9 @@ non-commercial).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -16,6 +18,7 @@ from paddle import nn
 
 from paddle_restore.errors import UserError
 from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.published import ForeignNames, Golden, Weights
 from paddle_restore.models.registry import register
 
 
@@ -111,10 +114,10 @@ class MIRNetV2(nn.Layer):
         return self.last(self.body(self.first(x))) + x
 
     def deployed(self) -> MIRNetV2:
-        """The same network without grouped convolutions of 16 channels a group or fewer.
+        """The same network with more than 16 channels in every group of its convolutions.
 
-        For those oneDNN takes a memory layout that no other layer here has, and every sum after
-        them falls to its reference kernel: 3 times the time of the whole network, or 20 of a small one.
+        For fewer, oneDNN takes a memory layout that no other layer here has, and computes every sum after
+        them in its reference kernel: the network takes 3 times as long, a small one 20 times.
         """
         network = copy.deepcopy(self)
         for block in network.sublayers():
@@ -124,10 +127,7 @@ class MIRNetV2(nn.Layer):
 
 
 def _pair_groups(conv: nn.Conv2D) -> nn.Conv2D:
-    """The same convolution with half as many groups, zero where two groups do not meet, and so on.
-
-    One whose groups have more than 16 channels is returned as it is.
-    """
+    """Merge groups pairwise, filling the cross terms with zeros, until a group has more than 16 channels."""
     channels, per_group, size, _ = conv.weight.shape
     groups = channels // per_group // 2
     if per_group > 16 or groups == 0:
@@ -140,7 +140,65 @@ def _pair_groups(conv: nn.Conv2D) -> nn.Conv2D:
     return _pair_groups(paired)
 
 
-_PUBLISHED = dict(
+_STREAM = {"top": 0, "mid": 1, "bot": 2}
+_SIZE = {"21": "top", "32": "middle", "top": "top", "mid": "middle"}
+_BLOCK = r"^body\.(\d)\.body\.([01])\."
+
+
+def _block(tail: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:
+    """Return the replacement for a name in multi-scale block m[2] of group m[1]; `tail` gives its end."""
+    return lambda m: f"body.{m[1]}.blocks.{m[2]}.{tail(m)}."
+
+
+def _stream(layer: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:
+    return _block(lambda m: f"streams.{_STREAM[m[3]]}.{layer(m)}")
+
+
+def _sizes(state: Weights) -> dict[str, Any]:
+    count = sum(bool(re.match(r"body\.\d\.conv\.weight", name)) for name in state)
+    kernels = [state[f"body.{group}.blocks.0.streams.0.conv1.weight"] for group in range(count)]
+    return {
+        "width": state["first.weight"].shape[0],
+        "groups": tuple(kernel.shape[0] // max(kernel.shape[1], 1) for kernel in kernels),
+    }
+
+
+_FOREIGN = ForeignNames(
+    rules=[
+        (r"^conv_in\.", "first."),
+        (r"^conv_out\.", "last."),
+        (r"^body\.(\d)\.body\.2\.", r"body.\1.conv."),
+        (_BLOCK + r"dau_(\w+)\.body\.([02])\.", _stream(lambda m: f"conv{int(m[4]) // 2 + 1}")),
+        (_BLOCK + r"dau_(\w+)\.gcnet\.conv_mask\.", _stream(lambda m: "context.mask")),
+        (
+            _BLOCK + r"dau_(\w+)\.gcnet\.channel_add_conv\.([02])\.",
+            _stream(lambda m: f"context.conv{int(m[4]) // 2 + 1}"),
+        ),
+        (_BLOCK + r"down2\.body\.0\.bot\.1\.", _block(lambda m: "down_middle.conv")),
+        (_BLOCK + r"down4\.([01])\.body\.0\.bot\.1\.", _block(lambda m: f"down_bottom.{m[3]}.conv")),
+        (
+            _BLOCK + r"up(21|32)_([12])\.body\.0\.bot\.0\.",
+            _block(lambda m: f"up_{_SIZE[m[3]]}.{int(m[4]) - 1}.conv"),
+        ),
+        (_BLOCK + r"skff_(\w+)\.conv_du\.0\.", _block(lambda m: f"fuse_{_SIZE[m[3]]}.squeeze")),
+        (_BLOCK + r"skff_(\w+)\.fcs\.([01])\.", _block(lambda m: f"fuse_{_SIZE[m[3]]}.select.{m[4]}")),
+        (_BLOCK + r"conv_out\.", _block(lambda m: "conv")),
+    ],
+    sizes=_sizes,
+)
+
+
+def _golden(name: str) -> Golden:
+    return Golden(
+        name,
+        tag="mirnetv2",
+        data="pictures",
+        metrics=("psnr", "ssim_y_matlab"),
+        objective={"kind": "supervised", "losses": {"charbonnier_clipped": 1.0}},
+    )
+
+
+_PUBLISHED: dict[str, Any] = dict(
     input="srgb",
     scale=1,
     multiple=4,
@@ -149,16 +207,17 @@ _PUBLISHED = dict(
     paper="Zamir et al., Learning Enriched Features for Fast Image Restoration and Enhancement, TPAMI 2022",
     repository="https://github.com/swz30/MIRNetv2",
     licence="Academic Public License (non-commercial)",
+    foreign=_FOREIGN,
 )
 
 
-@register(**_PUBLISHED)
+@register(small={"width": 16, "groups": (4,)}, golden=_golden("mirnetv2_80"), **_PUBLISHED)
 def mirnet_v2(width: int = 80, groups: Sequence[int] = (1, 2, 4, 4)) -> MIRNetV2:
     """The authors' network; 5,858,560 parameters."""
     return MIRNetV2(width, groups)
 
 
-@register(**_PUBLISHED)
+@register(small={"width": 32, "groups": (2,)}, golden=_golden("mirnetv2_64"), **_PUBLISHED)
 def mirnet_v2_small(width: int = 64, groups: Sequence[int] = (1, 2, 4)) -> MIRNetV2:
     """The PaddlePaddle reproduction's network; 3,120,288 parameters."""
     return MIRNetV2(width, groups)

@@ -1,66 +1,114 @@
-"""The list of networks: `create_model` and `list_models`."""
+"""The registered networks: `create_model`, `list_models`, and what is known of each.
+
+A network is one module that registers a function under the function's name:
+
+    @register(input="srgb", scale=1, multiple=1, halo=2, ..., small={"width": 4})
+    def my_network(width: int = 32) -> nn.Layer:
+        return MyNetwork(width)
+
+Modules of this folder are found, and so are those that another package names as entry points of the group
+`paddle_restore.models` (docs/networks.md). They are imported when a network is first asked for: running an
+exported model never loads the code that defined it.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from paddle_restore.errors import UserError, did_you_mean, line_of
+from paddle_restore.models.published import ForeignNames, Golden
 from paddle_restore.models.spec import ModelSpec
+from paddle_restore.registry import Registry
 
-# One module a network. Imported when a network is first asked for, so that running an
-# exported model never loads the code that defined it.
-_MODULES = ("sid", "lamba", "mirnet", "mirnet_v2", "invdn", "unet")
+if TYPE_CHECKING:  # whoever runs an exported model asks for specs only, and Paddle takes seconds to import
+    from paddle import nn
 
-_FACTORIES: dict[str, tuple[Callable[..., Any], ModelSpec]] = {}
+Factory = TypeVar("Factory", bound="Callable[..., nn.Layer]")
 
 
-def register(**spec: Any) -> Callable:
-    """Register a factory under its own name; `spec` are the fields of ModelSpec but `id`."""
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A network as `register` got it."""
 
-    def decorate(factory: Callable) -> Callable:
-        _FACTORIES[factory.__name__] = (factory, ModelSpec(id=factory.__name__, **spec))
+    factory: Callable[..., nn.Layer]
+    spec: ModelSpec
+    small: Mapping[str, Any]
+    foreign: Optional[ForeignNames]
+    golden: Optional[Golden]
+    fading: bool
+
+
+MODELS: Registry[RegisteredModel] = Registry("model", "paddle_restore.models")
+
+
+def register(
+    *,
+    small: Optional[Mapping[str, Any]] = None,
+    foreign: Optional[ForeignNames] = None,
+    golden: Optional[Golden] = None,
+    fading: bool = False,
+    **spec: Any,
+) -> Callable[[Factory], Factory]:
+    """Register a factory under its own name.
+
+    small    arguments for a small size with the layers and the reach of the published one, for tests
+    foreign  names of the parameters in published checkpoints
+    golden   golden values that `align` compares the network with
+    fading   the halo is shorter than the receptive field: beyond it, influence is below float32 rounding
+    spec     the fields of ModelSpec but `id`
+
+    Raises ValueError for a name that is taken.
+    """
+
+    def decorate(factory: Factory) -> Factory:
+        name = factory.__name__
+        MODELS.add(
+            name,
+            RegisteredModel(factory, ModelSpec(id=name, **spec), dict(small or {}), foreign, golden, fading),
+        )
         return factory
 
     return decorate
 
 
-def _factories() -> dict[str, tuple[Callable[..., Any], ModelSpec]]:
-    for module in _MODULES:
-        import_module(f"paddle_restore.models.{module}")
-    return _FACTORIES
-
-
 def list_models() -> list[str]:
     """Return the ids of all networks, sorted."""
-    return sorted(_factories())
+    return list(MODELS)
 
 
 def model_spec(id: str) -> ModelSpec:
     """Return the spec of network `id`. Raises UserError for an unknown one."""
-    if id not in _factories():
-        raise UserError(f"unknown model {id!r}{did_you_mean(id, _FACTORIES)}")
-    return _FACTORIES[id][1]
+    return MODELS.find(id).spec
 
 
-def create_model(id: str, **kwargs: Any) -> Any:
-    """Build network `id` with fresh weights: a `paddle.nn.Layer` that carries its `.spec`.
+def small_arguments(id: str) -> dict[str, Any]:
+    """Return arguments of `create_model` that build a small network `id`, for tests."""
+    return dict(MODELS.find(id).small)
 
-    `kwargs` go to the network's factory (its published size is the default). Raises
-    UserError for an unknown id or argument.
+
+def foreign_names(id: str) -> Optional[ForeignNames]:
+    """Return how published checkpoints name the parameters of network `id`; None where there are none."""
+    return MODELS.find(id).foreign
+
+
+def create_model(id: str, **kwargs: Any) -> nn.Layer:
+    """Build network `id` with fresh weights; the result carries its `.spec`.
+
+    `kwargs` go to the network's factory, whose defaults are the published size. Raises UserError for an
+    unknown id or argument.
     """
-    spec = model_spec(id)
-    factory = _FACTORIES[id][0]
-    known = set(inspect.signature(factory).parameters)
+    model = MODELS.find(id)
+    known = set(inspect.signature(model.factory).parameters)
     for key in kwargs:
         if key not in known:
             hint = did_you_mean(key, known) if known else "; it takes none"
             raise UserError(f"model {id!r} has no argument {key!r}{hint}")
     try:
-        model = factory(**kwargs)
+        network = model.factory(**kwargs)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise UserError(f"model {id!r} cannot be built with {kwargs} ({line_of(error)})") from None
-    model.spec = spec
-    return model
+    network.spec = model.spec
+    return network

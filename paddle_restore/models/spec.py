@@ -1,4 +1,4 @@
-"""What the outside must know of a network, as data."""
+"""What data loading, tiling, export and serving must know of a network, as data."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ class Latent:
             if not isinstance(value, int) or not 0 < value <= 4096:
                 raise ValueError(f"latent: {name} must be a positive integer, not {value!r}")
 
+    def shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return the noise's (channels, H, W) for an input of height x width, multiples of the stride."""
+        return self.channels, height // self.stride, width // self.stride
+
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What data loading, tiling, export and serving need to know of a network.
+    """A network as an exported folder's inference.yml describes it.
 
-    input     `srgb`, `bayer` (packed, 4 ch), `xtrans` (packed, 9 ch) or `mosaic` (1 ch)
+    input     `srgb`, `bayer` (packed, 4 channels), `xtrans` (packed, 9 channels) or `mosaic` (1 channel)
     scale     output pixels per input pixel, along each side
     multiple  the input's height and width must be divisible by this
-    halo      input pixels of context that an output pixel depends on (in each direction),
-              or "global" where the network pools over the whole picture
+    halo      input pixels around a pixel that its output depends on, in each direction, or "global" where
+              the network pools over the whole picture
     latent    the noise input, if there is one
-    memory    bytes of working memory per input pixel that running it takes (measured: docs/restoring.md),
-              by which tiles are chosen; 0 where it was not measured
+    memory    bytes of working memory per input pixel (measured: docs/restoring.md), by which the size of
+              tiles is chosen; 0 where it was not measured
     """
 
     id: str

@@ -74,6 +74,7 @@ class DenoiseUNet(nn.Layer):
     paper="a residual variant of Ronneberger et al., U-Net, MICCAI 2015",
     repository="https://lmb.informatik.uni-freiburg.de/people/ronneber/u-net",
     licence="Apache-2.0",
+    small={"widths": (4, 4, 8, 8)},
 )
 def denoise_unet(
     widths: Sequence[int] = (32, 64, 128, 128),

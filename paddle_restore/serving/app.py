@@ -1,28 +1,44 @@
-"""The service's addresses."""
+"""The service's addresses: the interface for programs at /v1, the page at /, and the service's state."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import paddle_restore
-from paddle_restore.serving import openapi
+from paddle_restore.serving import example, openapi
+from paddle_restore.serving.catalogue import ModelList
 from paddle_restore.serving.guard import Guard, problem_response
-from paddle_restore.serving.pages import add_page
-from paddle_restore.serving.parameters import Parameters, PreviewParameters
+from paddle_restore.serving.openapi import State
+from paddle_restore.serving.parameters import (
+    FORMATS,
+    PreviewParameters,
+    ProgressId,
+    RequestId,
+    RestoreParameters,
+    invalid,
+)
+from paddle_restore.serving.pool import Progress
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.service import Service
 
+_PAGE = Path(__file__).parent / "page"
+
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application of a service; its workers live as long as the application's lifespan."""
+    """The ASGI application of a service. Its workers live as long as the application's lifespan."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -39,17 +55,33 @@ def create_app(service: Service) -> FastAPI:
     )
     app.add_middleware(Guard, service=service)
     _answer_errors_as_json(app)
-    _add_work(app, service)
+    app.include_router(_programs(service))
     _add_state(app, service)
-    add_page(app)
-    app.openapi = lambda: openapi.document(app, service)
+    _add_page(app)
+    _complete_document(app, service)
     return app
+
+
+def _complete_document(app: FastAPI, service: Service) -> None:
+    """Give the document the answer of /v1/models as an example: FastAPI would leave its nulls out."""
+
+    def openapi() -> dict[str, Any]:
+        document = FastAPI.openapi(app)
+        models = document["paths"]["/v1/models"]["get"]["responses"]["200"]
+        models["content"]["application/json"]["example"] = service.described().model_dump(mode="json")
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _answer_errors_as_json(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> Response:
         return problem_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(_: Request, error: RequestValidationError) -> Response:
+        return problem_response(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -59,7 +91,7 @@ def _answer_errors_as_json(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # to nobody; counted
+        return Response(status_code=499)  # nobody gets it; it is counted
 
     @app.exception_handler(OSError)
     async def full(_: Request, error: OSError) -> Response:
@@ -71,46 +103,117 @@ def _answer_errors_as_json(app: FastAPI) -> None:
         return problem_response(Problem(500, "something went wrong; the service's log says more"))
 
 
-def _add_work(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/restore", tags=["restore"], summary="Restore a picture or raw file")
-    async def restore(request: Request) -> Response:
-        return await service.answer(request, "restore", Parameters)
+def _programs(service: Service) -> APIRouter:
+    """What the guard asks a token for. Declared here for the document, where the service has a token."""
+    settings = service.settings
+    token = Depends(HTTPBearer(scheme_name="token", auto_error=False))
+    router = APIRouter(
+        dependencies=[token] if settings.token else [], responses=openapi.errors(settings, 401, 403, 503)
+    )
+    errors = openapi.errors(settings, 400, 404, 408, 413, 415, 422, 429)
+    model = next(iter(service.catalogue.models))
 
-    @app.post("/v1/preview", tags=["restore"], summary="Show what a file holds, a raw file amplified")
-    async def preview(request: Request) -> Response:
-        return await service.answer(request, "preview", PreviewParameters)
+    @router.post(
+        "/v1/restore",
+        tags=["restore"],
+        summary="Restore a picture or raw file",
+        response_class=FileResponse,
+        responses={**openapi.picture(*FORMATS.values()), **errors},
+        openapi_extra=openapi.upload_body(RestoreParameters, model),
+    )
+    async def restore(
+        request: Request, parameters: Annotated[RestoreParameters, Query()], request_id: RequestId = None
+    ) -> Response:
+        return await service.answer(request, "restore", parameters, request_id)
 
-    @app.get("/v1/progress/{id}", tags=["restore"], summary="How far a request is")
-    async def progress(id: str) -> dict[str, Any]:
-        known = service.progress.get(id)
-        if known is None:
+    @router.post(
+        "/v1/preview",
+        tags=["restore"],
+        summary="Show what a file holds, a raw file amplified",
+        response_class=FileResponse,
+        responses={**openapi.picture(FORMATS["jpg"]), **errors},
+        openapi_extra=openapi.upload_body(PreviewParameters, model),
+    )
+    async def preview(
+        request: Request, parameters: Annotated[PreviewParameters, Query()], request_id: RequestId = None
+    ) -> Response:
+        return await service.answer(request, "preview", parameters, request_id)
+
+    @router.get(
+        "/v1/progress/{id}",
+        tags=["restore"],
+        summary="How far a request is",
+        responses={
+            **openapi.json("How far it is", {"state": "working", "done": 3, "total": 12}),
+            **openapi.errors(settings, 404, 422),
+        },
+    )
+    async def progress(id: ProgressId) -> Progress:
+        if id not in service.progress:
             raise Problem(404, "there is no request of this id at work")
-        return {"state": known.state, "done": known.done, "total": known.total}
+        return service.progress[id]
 
-    @app.get("/v1/models", tags=["models"], summary="The models, their licences and what they take")
-    async def models() -> dict[str, Any]:
-        settings = service.settings
-        return {
-            "models": [model.described() for model in service.catalogue.models.values()],
-            "limits": {
-                "bytes": settings.max_body,
-                "pixels": settings.max_pixels,
-                "seconds": settings.seconds,
-            },
-        }
+    @router.get(
+        "/v1/models",
+        tags=["models"],
+        summary="The models, their licences and what they take",
+        response_description="The models",
+    )
+    async def models() -> ModelList:
+        return service.described()
+
+    @router.get(
+        "/metrics",
+        tags=["state"],
+        summary="For Prometheus",
+        response_class=Response,
+        responses=openapi.text("Prometheus's text format", openapi.PROMETHEUS),
+    )
+    async def metrics() -> Response:
+        content = service.metrics.text(service.pool, service.open_requests)
+        return Response(content, media_type=openapi.PROMETHEUS)
+
+    return router
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", tags=["state"], summary="The process answers")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    @app.get(
+        "/healthz",
+        tags=["state"],
+        summary="The process answers",
+        responses=openapi.json("It answers", {"status": "ok"}),
+    )
+    async def healthz() -> State:
+        return State(status="ok")
 
-    @app.get("/readyz", tags=["state"], summary="Requests are taken")
-    async def readyz() -> dict[str, str]:
+    @app.get(
+        "/readyz",
+        tags=["state"],
+        summary="Requests are taken",
+        responses={
+            **openapi.json("It is ready", {"status": "ready"}),
+            **openapi.errors(service.settings, 503),
+        },
+    )
+    async def readyz() -> State:
         if not service.ready:
             raise Problem(503, "shutting down" if service.draining else "starting", retry_after=5)
-        return {"status": "ready"}
+        return State(status="ready")
 
-    @app.get("/metrics", tags=["state"], summary="For Prometheus")
-    async def metrics() -> Response:
-        return Response(service.metrics.text(service.pool, service.places), media_type=openapi.PROMETHEUS)
+
+def _add_page(app: FastAPI) -> None:
+    app.mount("/page", StaticFiles(directory=_PAGE))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_PAGE / "index.html")
+
+    noisy_picture, dark_raw = lru_cache(example.noisy_picture), lru_cache(example.dark_raw)
+
+    @app.get("/example.png", include_in_schema=False)
+    async def picture() -> Response:
+        return Response(noisy_picture(), media_type="image/png")
+
+    @app.get("/example.dng", include_in_schema=False)
+    async def raw() -> Response:
+        return Response(dark_raw(), media_type="image/x-adobe-dng")

@@ -1,54 +1,61 @@
-"""The exported folders of a service, as its clients see them."""
+"""The models that a service has, as its clients see them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional
+
+from pydantic import BaseModel
 
 from paddle_restore.data.image import PICTURE_SUFFIXES
 from paddle_restore.data.raw import RAW_SUFFIXES
 from paddle_restore.errors import UserError
 from paddle_restore.inference.package import FILE, Package, read_package
-from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 
 
-@dataclass(frozen=True)
-class Model:
-    """version: the first 12 hexadecimal digits of the SHA-256 of the folder's files."""
+class ModelDescription(BaseModel):
+    """A model in the answer of /v1/models.
 
-    package: Package
-    spec: ModelSpec
+    version     the first 12 hexadecimal digits of the SHA-256 of the folder's files
+    suffixes    of the files that the model takes
+    parameters  their number, where the folder says it
+    """
+
+    name: str
     version: str
+    input: Literal["raw", "picture"]
+    suffixes: list[str]
+    licence: str
+    paper: str
+    repository: str
+    spec: dict[str, Any]
+    preprocess: dict[str, Any]
+    parameters: Optional[int]
 
-    @property
-    def name(self) -> str:
-        return self.package.name
 
-    def described(self) -> dict[str, Any]:
-        spec = self.spec.to_dict()
-        return {
-            "name": self.name,
-            "version": self.version,
-            "input": "raw" if self.spec.raw else "picture",
-            "suffixes": sorted(RAW_SUFFIXES if self.spec.raw else PICTURE_SUFFIXES),
-            "licence": self.spec.licence,
-            "paper": self.spec.paper,
-            "repository": self.spec.repository,
-            "spec": spec,
-            "preprocess": self.package.preprocess.model_dump(mode="json"),
-            "parameters": self.package.cost.parameters if self.package.cost else None,
-        }
+class Limits(BaseModel):
+    """Of a request: its bytes, its file's pixels, its seconds."""
+
+    bytes: int
+    pixels: int
+    seconds: float
+
+
+class ModelList(BaseModel):
+    """The answer of /v1/models."""
+
+    models: list[ModelDescription]
+    limits: Limits
 
 
 class Catalogue:
-    """The models by name. Raises UserError for folders that are not whole, or of one name."""
+    """The models by name. Raises UserError for folders that are not complete, and for two of one name."""
 
     def __init__(self, folders: Sequence[Path]):
-        self.models: dict[str, Model] = {}
+        self.models: dict[str, ModelDescription] = {}
         for folder in folders:
             package = read_package(folder)
             if package.name in self.models:
@@ -56,9 +63,9 @@ class Catalogue:
                     f"{folder}: is the second model with the name {package.name!r}; "
                     f"change `name` in its {FILE}, by which clients choose"
                 )
-            self.models[package.name] = Model(package, package.model_spec, _version(folder, package))
+            self.models[package.name] = _describe(folder, package)
 
-    def choose(self, name: Optional[str]) -> Model:
+    def choose(self, name: Optional[str]) -> ModelDescription:
         """Return the model of that name, or the only one. Raises Problem."""
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
@@ -68,6 +75,22 @@ class Catalogue:
         if name not in self.models:
             raise Problem(404, f"model: there is none of that name; choose from: {names}")
         return self.models[name]
+
+
+def _describe(folder: Path, package: Package) -> ModelDescription:
+    spec = package.model_spec
+    return ModelDescription(
+        name=package.name,
+        version=_version(folder, package),
+        input="raw" if spec.raw else "picture",
+        suffixes=sorted(RAW_SUFFIXES if spec.raw else PICTURE_SUFFIXES),
+        licence=spec.licence,
+        paper=spec.paper,
+        repository=spec.repository,
+        spec=spec.to_dict(),
+        preprocess=package.preprocess.model_dump(mode="json"),
+        parameters=package.cost.parameters if package.cost else None,
+    )
 
 
 def _version(folder: Path, package: Package) -> str:

@@ -1,15 +1,20 @@
-"""What every request passes: the token, other sites' pages, security headers, counting, early refusals."""
+"""What every request passes first: the token, other sites' pages, security headers, counting, early refusals.
+
+This is ASGI middleware and no FastAPI dependency: it also guards unknown addresses, and lets a client that
+still sends read the refusal.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import time
-from typing import Any, Optional
+from typing import Optional
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.service import Service
@@ -30,17 +35,17 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """Wraps the whole application."""
 
-    def __init__(self, app: Any, service: Service):
+    def __init__(self, app: ASGIApp, service: Service):
         self.app, self.service, self.settings = app, service, service.settings
         self._token = self.settings.token.encode() if self.settings.token else None
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self.settings.max_body)
+        exchange = _Exchange(scope, receive, send, self.settings.max_bytes)
         start = time.perf_counter()
         try:
             problem = self._refusal(scope["path"], Headers(scope=scope))
@@ -53,7 +58,7 @@ class Guard:
                 stopped = Problem(503, "the service was stopped")
                 await problem_response(stopped)(scope, exchange.receive, exchange.send)
         except Exception:
-            exchange.status = 500  # answered outside of this
+            exchange.status = 500  # Starlette, outside of this, answers it
             raise
         finally:
             route = getattr(scope.get("route"), "path", "other")
@@ -64,7 +69,7 @@ class Guard:
             return Problem(503, "there are too many connections; try again later", retry_after=15)
         if not (path.startswith("/v1/") or path in ("/metrics", "/openapi.json")):
             return None
-        if path.startswith("/v1/") and _of_another_site(headers, self._token is None):
+        if path.startswith("/v1/") and _is_of_another_site(headers, self._token is None):
             return Problem(403, "requests from other sites' pages are refused")
         if self._token is None:
             return self._foreign_name(headers)
@@ -74,7 +79,7 @@ class Guard:
         return Problem(401, "this service needs its token: Authorization: Bearer TOKEN")
 
     def _foreign_name(self, headers: Headers) -> Optional[Problem]:
-        """Refuse other names of this machine, which a foreign site could give it (DNS rebinding)."""
+        """Refuse other names of this machine. A foreign site could give it one (DNS rebinding)."""
         try:
             name = urlsplit(f"//{headers.get('host', '')}").hostname
         except ValueError:
@@ -84,11 +89,11 @@ class Guard:
         return Problem(403, f"this service is for this machine; behind a proxy, give it a token ({TOKEN})")
 
 
-def _of_another_site(headers: Headers, local: bool) -> bool:
-    """Such a page could not read the answers, but it could keep the service busy.
+def _is_of_another_site(headers: Headers, local: bool) -> bool:
+    """Whether another site's page sent a request. It could not read the answer, but it could use up workers.
 
-    Browsers say the site of a request's page where they trust the connection, and else its origin, which a
-    proxy's own name may differ from: behind one there is a token.
+    Browsers send Sec-Fetch-Site over connections that they trust, and else only Origin. Origin says nothing
+    behind a proxy, whose name may differ; there the token protects (`local` is False).
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site or not (local and origin):
@@ -103,38 +108,39 @@ def problem_response(problem: Problem) -> JSONResponse:
 class _Exchange:
     """One request and its answer.
 
-    A refusal is sent before the body has come. The connection is then kept for a moment and what comes is
-    dropped, as a client that still sends would otherwise see a broken connection in place of the answer.
+    A refusal is sent before the body has come. The connection is then kept open for a moment, and the body is
+    read and dropped. Otherwise a client that still sends would see a broken connection and no answer.
     """
 
-    def __init__(self, scope: Any, receive: Any, send: Any, most: int):
-        self._receive, self._send, self._most = receive, send, most
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int):
+        self._receive, self._send, self._max_bytes = receive, send, max_bytes
         self._api = scope["path"].startswith("/v1/")
-        self._came = "100-continue" in Headers(scope=scope).get("expect", "").lower()
+        # A client that waits for "100 Continue" sends no body after a refusal.
+        self._body_ended = "100-continue" in Headers(scope=scope).get("expect", "").lower()
         self.status = _NO_ANSWER
 
-    async def receive(self) -> Any:
+    async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            self._came = True
+            self._body_ended = True
         return message
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store" if self._api else "no-cache")
-        elif self.status >= 400 and not self._came and not message.get("more_body", False):
+        elif self.status >= 400 and not self._body_ended and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
-            await self._drain()
+            await self._drop_body()
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def _drain(self) -> None:
+    async def _drop_body(self) -> None:
         end, count = time.monotonic() + _DRAIN_SECONDS, 0
-        while not self._came and count < self._most and time.monotonic() < end:
+        while not self._body_ended and count < self._max_bytes and time.monotonic() < end:
             try:
                 message = await asyncio.wait_for(self.receive(), end - time.monotonic())
             except asyncio.TimeoutError:

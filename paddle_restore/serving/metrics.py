@@ -1,4 +1,4 @@
-"""What Prometheus may ask for."""
+"""The numbers that Prometheus asks for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Metrics:
             Histogram, "work_seconds", "Reading, restoring, writing", ("task", "model"), buckets=_SECONDS
         )
         self._replaced = make(Counter, "workers_replaced", "Workers that ended and were replaced")
-        self._places = make(Gauge, "requests_open", "Requests that hold a place")
+        self._open = make(Gauge, "requests_open", "Requests that wait, arrive, are worked on or answered")
         self._waiting = make(Gauge, "requests_waiting", "Requests that wait for a worker or a transfer")
         self._busy = make(Gauge, "workers_busy", "Workers that restore")
         self._alive = make(Gauge, "workers", "Workers that are alive")
@@ -43,10 +43,10 @@ class Metrics:
     def replaced(self) -> None:
         self._replaced.inc()
 
-    def text(self, pool: Pool, places: int) -> bytes:
+    def text(self, pool: Pool, open_requests: int) -> bytes:
         """The exposition text of this moment."""
-        self._places.set(places)
-        self._waiting.set(max(0, places - pool.busy))
+        self._open.set(open_requests)
+        self._waiting.set(max(0, open_requests - pool.busy))
         self._busy.set(pool.busy)
         alive = [worker for worker in pool.workers if worker.alive]
         self._alive.set(len(alive))

@@ -1,33 +1,45 @@
-"""What a request may ask for."""
+"""The parameters of a request, as FastAPI declares and checks them, in the query or in a form's fields.
+
+The form's fields come here as text and not through FastAPI's `Form`: `upload.py` says why.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Optional, Union
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Optional, TypeVar, Union
 
+from fastapi import Header, Path
 from pydantic import Field, ValidationError, field_validator
+from starlette.datastructures import QueryParams
 
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
 FORMATS = {"png": "image/png", "jpg": "image/jpeg", "tif": "image/tiff", "webp": "image/webp"}
 
+_ID = r"^[A-Za-z0-9-]{8,64}$"
+RequestId = Annotated[
+    Optional[str], Header(alias="X-Request-Id", pattern=_ID, description="chosen by you, for /v1/progress")
+]
+ProgressId = Annotated[str, Path(pattern=_ID, description="X-Request-Id of the request")]
+
 
 class PreviewParameters(Options):
-    """Parameters of a preview, in the query or in the form's fields."""
+    """Parameters of a preview."""
 
     model: Optional[str] = Field(
-        None, max_length=100, description="name of a model; may be left away where only one is served"
+        None, max_length=100, description="name of a model; may be left out where only one is served"
     )
     ratio: Union[Literal["auto"], Annotated[float, Field(ge=0.01, le=1e5)]] = Field(
         "auto", description="amplification of a raw file, or auto: estimated from the file"
     )
 
 
-class Parameters(PreviewParameters):
-    """Parameters of a restoration, in the query or in the form's fields."""
+class RestoreParameters(PreviewParameters):
+    """Parameters of a restoration."""
 
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
-        "auto", description="side of the pieces that the network gets, in pixels"
+        "auto", description="side in pixels of the tiles that the network gets"
     )
     format: Optional[Literal["png", "jpg", "tif", "webp"]] = Field(
         None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
@@ -36,10 +48,10 @@ class Parameters(PreviewParameters):
         None, description="bits; default: the input's own, and 16 for raw files; jpg and webp have 8"
     )
     self_ensemble: Literal["none", "x8"] = Field(
-        "none", description="x8: mean over flips, eight times as long"
+        "none", description="x8: the mean over 8 flips and turns, which takes 8 times as long"
     )
     metadata: Literal["none", "keep"] = Field(
-        "none", description="keep: the input's EXIF (place and camera too); none: only its colour profile"
+        "none", description="keep: the input's EXIF (position and camera too); none: only its colour profile"
     )
 
     @field_validator("depth", mode="before")
@@ -48,21 +60,11 @@ class Parameters(PreviewParameters):
         return int(value) if value in ("8", "16") else value
 
 
-def parse(kind: type[PreviewParameters], query: list[tuple[str, str]], fields: dict[str, str]) -> Any:
-    """Return the parameters of a query and a form together. Raises Problem 422 for what is none."""
-    values: dict[str, str] = {}
-    for name, value in [*query, *fields.items()]:
-        if name in values:
-            raise Problem(422, f"{_shown(name)}: is given twice")
-        values[name] = value
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        lines = dict.fromkeys(_line(one) for one in error.errors(include_url=False))
-        raise Problem(422, "; ".join([*lines][:3])) from None
-
+P = TypeVar("P", bound=PreviewParameters)
 
 _WANTED = {
+    "X-Request-Id": "8 to 64 letters, digits or hyphens",
+    "id": "8 to 64 letters, digits or hyphens",
     "model": "a name of at most 100 letters",
     "ratio": "auto or a number from 0.01 to 100000",
     "tile": "auto or a whole number from 16 to 16384",
@@ -73,10 +75,34 @@ _WANTED = {
 }
 
 
+def check_query(query: QueryParams) -> None:
+    """Raise Problem 422 for a parameter that the query has twice: FastAPI would take the last one."""
+    for name in query:
+        if len(query.getlist(name)) > 1:
+            raise Problem(422, f"{_shown(name)}: is given twice")
+
+
+def with_fields(parameters: P, query: QueryParams, fields: Mapping[str, str]) -> P:
+    """Return the parameters of a query together with a form's fields. Raises Problem 422."""
+    for name in fields:
+        if name in query:
+            raise Problem(422, f"{name}: is given twice")
+    try:
+        return type(parameters).model_validate({**query, **fields})
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False)) from None
+
+
+def invalid(errors: Sequence[Any]) -> Problem:
+    """Return what pydantic finds wrong with parameters as one line, of the first three."""
+    lines = dict.fromkeys(map(_line, errors))
+    return Problem(422, "; ".join([*lines][:3]))
+
+
 def _line(error: Any) -> str:
     if error["type"] == "unknown_key":
         return f"{_shown(error['ctx']['key'])}: unknown parameter{error['ctx']['hint']}"
-    name = str(error["loc"][0])
+    name = next(str(part) for part in error["loc"] if part in _WANTED)
     return f"{name}: must be {_WANTED[name]}"
 
 

@@ -1,4 +1,4 @@
-"""The worker processes of a service: started, given jobs, watched, replaced."""
+"""The worker processes of a service: started, given requests, watched, replaced."""
 
 from __future__ import annotations
 
@@ -7,36 +7,48 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
 import paddle_restore
 from paddle_restore import huge_pages
 from paddle_restore.errors import UserError
-from paddle_restore.serving.jobs import Done, Job
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.settings import Settings
+from paddle_restore.serving.processing import RestoreRequest, RestoreResult
+from paddle_restore.serving.settings import TOKEN, Settings
 
 _WATCH_SECONDS = 0.2
 _START_SECONDS = 300  # a large model on a slow disk
+_MAX_PAUSE = 60.0  # seconds between two attempts to replace a worker
 
 
-class Died(Exception):
-    """The worker's process ended."""
+class WorkerEnded(Exception):
+    """The worker's process has ended."""
+
+
+@dataclass
+class Progress:
+    """How far a request is: `done` of `total` windows, once a worker works on it."""
+
+    state: Literal["receiving", "waiting", "working"] = "receiving"
+    done: int = 0
+    total: int = 0
 
 
 class Worker:
-    """One process, and the lines that go to it and come from it."""
+    """One process. Lines of JSON go to it and come from it (see worker.py)."""
 
-    def __init__(self, process: Any):
-        self._process = process
-        self.pid: int = process.pid
+    def __init__(self, process: Process):
+        assert process.stdin
+        assert process.stdout
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self.over_memory = False
-        self._doomed = False
+        self._broken = False
 
     @classmethod
     async def start(cls, settings: Settings) -> Worker:
@@ -44,18 +56,18 @@ class Worker:
         root = str(Path(paddle_restore.__file__).resolve().parents[1])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**huge_pages.ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        environment.pop("PADDLE_RESTORE_TOKEN", None)
+        environment.pop(TOKEN, None)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "paddle_restore.serving.worker", settings.for_worker()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            *(sys.executable, "-m", "paddle_restore.serving.worker", settings.to_json()),
+            stdin=PIPE,
+            stdout=PIPE,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the service, which lets workers finish
         )
         worker = cls(process)
         try:
             answer = await asyncio.wait_for(worker._answer(), _START_SECONDS)
-        except Died:
+        except WorkerEnded:
             raise UserError("a worker process ended before it had opened the models (see above)") from None
         except asyncio.TimeoutError:
             worker.kill()
@@ -69,56 +81,57 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None and not self._doomed
+        return self._process.returncode is None and not self._broken
 
-    async def do(self, job: Job, progress: Callable[[int, int], None]) -> dict[str, Any]:
-        """Return the worker's last answer for a job. Raises Died."""
+    async def process(self, request: RestoreRequest, progress: Progress) -> dict[str, Any]:
+        """Return the worker's last answer to a request. Raises WorkerEnded."""
         try:
-            self._process.stdin.write((json.dumps(asdict(job)) + "\n").encode())
-            await self._process.stdin.drain()
+            self._stdin.write((json.dumps(asdict(request)) + "\n").encode())
+            await self._stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
-            self._doomed = True
-            raise Died from None
+            self._broken = True
+            raise WorkerEnded from None
         while True:
             answer = await self._answer()
             if "progress" not in answer:
                 return answer
-            progress(*answer["progress"])
+            progress.done, progress.total = answer["progress"]
 
     async def _answer(self) -> dict[str, Any]:
-        line = await self._process.stdout.readline()
+        line = await self._stdout.readline()
         if not line.endswith(b"\n"):
-            self._doomed = True
-            raise Died
+            self._broken = True
+            raise WorkerEnded
         return json.loads(line)
 
     def kill(self) -> None:
-        self._doomed = True
+        self._broken = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def ended(self) -> None:
+    async def wait(self) -> None:
+        """Wait until the process has ended."""
         await self._process.wait()
 
     def resident(self) -> int:
         """Bytes of memory; 0 for a process that is gone."""
         try:
-            return psutil.Process(self.pid).memory_info().rss
+            return psutil.Process(self._process.pid).memory_info().rss
         except psutil.Error:
             return 0
 
 
 class Pool:
-    """As many workers as the settings say. A job that finds none free waits for one, first come first served.
+    """As many workers as the settings say. Requests that find none free wait in a queue.
 
-    `replaced` counts the workers that were, and `on_replaced` is called with each.
+    `on_replaced` is called each time that a worker has ended and is to be replaced.
     """
 
     def __init__(self, settings: Settings, on_replaced: Callable[[], None] = lambda: None):
         self.settings, self._on_replaced = settings, on_replaced
         self.workers: set[Worker] = set()
         self.busy = 0
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
@@ -127,7 +140,7 @@ class Pool:
 
     async def start(self) -> None:
         """Start all workers. Raises UserError where the first ones already fail."""
-        self._idle: asyncio.Queue[Worker] = asyncio.Queue()  # belongs to the loop that runs
+        self._idle: asyncio.Queue[Worker] = asyncio.Queue()  # here, as it belongs to the running loop
         try:
             await asyncio.gather(*(self._add() for _ in range(self.settings.workers)))
         except BaseException:
@@ -143,24 +156,24 @@ class Pool:
         for worker in self.workers:
             worker.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(worker.ended() for worker in self.workers))
+        await asyncio.gather(*(worker.wait() for worker in self.workers))
 
-    async def run(self, job: Job, progress: Callable[[int, int], None], on_start: Callable[[], None]) -> Done:
-        """Do a job; `on_start` is called when a worker takes it. Raises Problem."""
+    async def run(self, request: RestoreRequest, progress: Progress) -> RestoreResult:
+        """Have a worker process a request. Raises Problem."""
         worker = await self._next()
-        on_start()
+        progress.state = "working"
         self.busy += 1
         try:
-            answer = await asyncio.wait_for(worker.do(job, progress), self.settings.seconds)
+            answer = await asyncio.wait_for(worker.process(request, progress), self.settings.seconds)
         except asyncio.TimeoutError:
             worker.kill()
             raise Problem(
                 503,
-                f"{job.name}: took longer than the {self.settings.seconds:g} seconds that a request may; "
+                f"{request.name}: took longer than the {self.settings.seconds:g} seconds that a request may; "
                 "send a smaller picture, or leave self_ensemble away",
             ) from None
-        except Died:
-            raise Problem(503, f"{job.name}: {self._obituary(worker)}") from None
+        except WorkerEnded:
+            raise Problem(503, f"{request.name}: {self._why_ended(worker)}") from None
         except BaseException:  # the service stops
             worker.kill()
             raise
@@ -169,7 +182,7 @@ class Pool:
             if worker.alive:
                 self._idle.put_nowait(worker)
         if "done" in answer:
-            return Done(**answer["done"])
+            return RestoreResult(**answer["done"])
         status = answer.get("status", 499)
         retry_after = 30 if status == 503 else None  # the disk is full
         raise Problem(status, answer.get("error", "the client went away"), retry_after)
@@ -183,23 +196,23 @@ class Pool:
             if worker.alive:
                 return worker
 
-    def _obituary(self, worker: Worker) -> str:
+    def _why_ended(self, worker: Worker) -> str:
         if self._stopping:
             return "the service was stopped"
         if worker.over_memory:
             return (
-                f"needed more than the {self.settings.worker_memory / 1e9:.1f} GB of memory "
+                f"needed more than the {self.settings.worker_memory:.1f} GB of memory "
                 "that a request may; send a smaller picture, or a smaller tile"
             )
         return "the process that worked on it was ended by the system; it has been replaced"
 
     async def _add(self) -> None:
         worker = await Worker.start(self.settings)
-        used, most = worker.resident() / 1e9, self.settings.worker_memory / 1e9
-        if used > most:
+        used, limit = worker.resident() / 1e9, self.settings.worker_memory
+        if used > limit:
             worker.kill()
             raise UserError(
-                f"--worker_memory {most:g}: a worker takes {used:.2f} GB as soon as its models "
+                f"--worker_memory {limit:g}: a worker takes {used:.2f} GB as soon as its models "
                 "are open; allow more"
             )
         self.workers.add(worker)
@@ -207,7 +220,7 @@ class Pool:
         self._spawn(self._replace_at_end(worker))
 
     async def _replace_at_end(self, worker: Worker) -> None:
-        await worker.ended()
+        await worker.wait()
         self.workers.discard(worker)
         self._on_replaced()
         pause = 0.5
@@ -218,23 +231,17 @@ class Pool:
             except (UserError, OSError) as error:
                 print(f"warning: no new worker yet: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, 60.0)
+            pause = min(2 * pause, _MAX_PAUSE)
 
     async def _watch_memory(self) -> None:
         while True:
             for worker in tuple(self.workers):
-                if worker.alive and worker.resident() > self.settings.worker_memory:
+                if worker.alive and worker.resident() > self.settings.worker_memory * 1e9:
                     worker.over_memory = True
                     worker.kill()
             await asyncio.sleep(_WATCH_SECONDS)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def forget(job: Job) -> None:
-    """Tell whoever works on a job that nobody waits for it any more."""
-    with contextlib.suppress(OSError):
-        os.unlink(job.path)

@@ -1,4 +1,4 @@
-"""What went wrong, as an HTTP status and one line."""
+"""An error that a client gets to see: an HTTP status and one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from paddle_restore.errors import line_of
 
 
 class Problem(Exception):
-    """Answered as JSON {"error": message}; `retry_after` in seconds where trying again may help."""
+    """Answered as JSON {"error": message}. `retry_after`: seconds after which trying again may help."""
 
     def __init__(self, status: int, message: str, retry_after: Optional[int] = None):
         super().__init__(message)

@@ -14,13 +14,11 @@ import uvicorn
 from paddle_restore.errors import UserError
 from paddle_restore.serving.app import create_app
 from paddle_restore.serving.service import Service
-from paddle_restore.serving.settings import LOCAL, TOKEN, Settings
-
-_SILENT_SECONDS = 15
+from paddle_restore.serving.settings import LOCAL, MAX_HEADER_BYTES, SILENT_SECONDS, TOKEN, Settings
 
 
 class _Server(uvicorn.Server):
-    """Finishes what runs before it closes its socket: whoever comes meanwhile is told so, by 503."""
+    """Finishes its open requests before it closes its socket. New requests get 503 meanwhile."""
 
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
@@ -29,7 +27,7 @@ class _Server(uvicorn.Server):
         self._silent: dict[Any, tuple[Any, float]] = {}
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        # Not uvicorn's own, which raises the signal again, before files are removed and workers ended.
+        # uvicorn's own handler raises the signal again, before files are removed and workers ended.
         if self._service.draining or not self.started:
             self.should_exit = self.force_exit = True  # the second signal does not wait
             return
@@ -42,24 +40,25 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _close_silent(self) -> None:
-        """Close connections that have had no request for a while.
+        """Close connections that have sent no whole request for a while.
 
-        uvicorn does so after an answer; for the first request, and for the rest of one, it waits without end.
+        uvicorn does so after an answer only. It waits without end for a connection's first request.
         """
         before, self._silent = self._silent, {}
-        for connection in tuple(self.server_state.connections):
+        connections: tuple[Any, ...] = tuple(self.server_state.connections)  # H11Protocol
+        for connection in connections:
             last = connection.cycle  # its last request
             if last is not None and not last.response_complete:
                 continue
             known = before.get(connection)
             since = known[1] if known and known[0] is last else time.monotonic()
-            if time.monotonic() - since > _SILENT_SECONDS:
+            if time.monotonic() - since > SILENT_SECONDS:
                 connection.transport.close()
             else:
                 self._silent[connection] = (last, since)
 
     async def _finish(self) -> None:
-        while self._service.places:
+        while self._service.open_requests:
             await asyncio.sleep(0.05)
         self.should_exit = True
 
@@ -84,14 +83,14 @@ async def _serve(settings: Settings, service: Service) -> None:
         app,
         settings.host,
         settings.port,
-        lifespan="off",  # run here, so that its errors are ours to tell
+        lifespan="off",  # run below, so that its errors become one line
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_SILENT_SECONDS,
+        timeout_keep_alive=SILENT_SECONDS,
         timeout_graceful_shutdown=5,
         http="h11",  # httptools, where it is installed, does not bound headers
-        h11_max_incomplete_event_size=32768,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws="none",
     )
     server = _Server(config, service)
@@ -104,17 +103,17 @@ async def _serve(settings: Settings, service: Service) -> None:
         await server.serve(sockets=sockets)
 
 
-def _bound(config: uvicorn.Config) -> Any:
+def _bound(config: uvicorn.Config) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        one = socket.socket(family, socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((config.host, config.port))
-        one.listen(128)  # before it is said that the service is there
-        one.setblocking(False)
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((config.host, config.port))
+        bound.listen(128)  # before the service prints its address
+        bound.setblocking(False)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"--host {config.host} --port {config.port}: cannot listen there ({reason})"
         ) from None
-    return one
+    return bound

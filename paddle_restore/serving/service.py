@@ -1,48 +1,29 @@
-"""A request from its first byte to its last: a place, the file, a worker, the picture."""
+"""A request from its first byte to its last: a place in the queue, the file, a worker, the picture."""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
-from paddle_restore.serving.catalogue import Catalogue, Model
-from paddle_restore.serving.jobs import Done, Job
+from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
 from paddle_restore.serving.metrics import Metrics
-from paddle_restore.serving.parameters import FORMATS, PreviewParameters, parse
-from paddle_restore.serving.pool import Pool, forget
+from paddle_restore.serving.parameters import FORMATS, PreviewParameters, check_query, with_fields
+from paddle_restore.serving.pool import Pool, Progress
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.settings import Settings
-from paddle_restore.serving.upload import Upload, receive
-
-_CHUNK = 1 << 18
-_RETRY_MOST = 60
-_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-
-
-@dataclass
-class Progress:
-    """state: receiving, waiting, working; done of total windows, once working."""
-
-    state: str = "receiving"
-    done: int = 0
-    total: int = 0
-
-    def put(self, done: int, total: int) -> None:
-        self.done, self.total = done, total
-
-    def working(self) -> None:
-        self.state = "working"
+from paddle_restore.serving.processing import RestoreRequest, RestoreResult, Task
+from paddle_restore.serving.settings import MAX_RETRY_SECONDS, Settings
+from paddle_restore.serving.upload import UNNAMED, receive
 
 
 class Service:
@@ -54,16 +35,16 @@ class Service:
         self.metrics = Metrics()
         self.pool = Pool(settings, self.metrics.replaced)
         self.progress: dict[str, Progress] = {}
-        self.places = 0
+        self.open_requests = 0
         self.draining = False
         self.connections: Collection[Any] = ()  # the server's, open now
-        self._typical = 1.0  # seconds of a request, for Retry-After
-        self._root = Path()
+        self.folder = Path()
+        self._typical_seconds = 1.0  # of a request, for Retry-After
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Workers and a private folder, for as long as the block lasts."""
-        self._root = Path(tempfile.mkdtemp(prefix="paddle-restore-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="paddle-restore-"))
         try:
             await self.pool.start()
             try:
@@ -71,104 +52,112 @@ class Service:
             finally:
                 await self.pool.stop()
         finally:
-            shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def ready(self) -> bool:
         return self.pool.ready and not self.draining
 
-    async def answer(self, request: Request, task: str, kind: type[PreviewParameters]) -> Response:
+    def described(self) -> ModelList:
+        """The answer of /v1/models."""
+        settings = self.settings
+        limits = Limits(bytes=settings.max_bytes, pixels=settings.max_pixels, seconds=settings.seconds)
+        return ModelList(models=list(self.catalogue.models.values()), limits=limits)
+
+    async def answer(
+        self, request: Request, task: Task, parameters: PreviewParameters, request_id: Optional[str]
+    ) -> Response:
         """Do what a request asks. Raises Problem, and ClientDisconnect where nobody waits any more."""
-        query = request.query_params.multi_items()
-        parse(kind, query, {})  # before the body comes
-        place, upload = self._enter(request.headers.get("x-request-id")), None
+        check_query(request.query_params)
+        self._check_room()
+        opened = OpenRequest(self, request_id)
         try:
-            settings = self.settings
-            upload = await receive(request, self._root, settings.max_body, settings.transfer_seconds)
-            place.uses = upload
-            parameters = parse(kind, query, upload.fields)
+            upload = await receive(request, opened.make_folder(), self.settings)
+            parameters = with_fields(parameters, request.query_params, upload.fields)
             model = self.catalogue.choose(parameters.model)
             values = {**parameters.model_dump(), "model": model.name}
-            job = Job(task, path=str(upload.path), name=upload.name, **values)
-            place.progress.state = "waiting"
-            done = await self._work(request, job, place)
-            self._typical += 0.2 * (done.seconds - self._typical)
-            self.metrics.worked(task, model.name, done.seconds)
-            return Picture(done, _headers(done, job, model), settings.transfer_seconds, place.leave)
+            restore_request = RestoreRequest(task, path=str(upload.path), name=upload.name, **values)
+            result = await opened.process(restore_request, request)
+            self._typical_seconds += 0.2 * (result.seconds - self._typical_seconds)
+            self.metrics.worked(task, model.name, result.seconds)
+            return _picture(result, restore_request, model, opened)
         except BaseException:
-            place.leave()
+            opened.close()
             raise
 
-    def _enter(self, id: Optional[str]) -> Place:
-        if id is not None and not _ID.fullmatch(id):
-            raise Problem(422, "X-Request-Id: must be 8 to 64 letters, digits or hyphens")
+    def _check_room(self) -> None:
         if self.draining:
             raise Problem(503, "the service is shutting down; try again later", retry_after=10)
         if not self.pool.ready:
             raise Problem(503, "the service is starting; try again soon", retry_after=5)
-        if self.places >= self.settings.workers + self.settings.queue:
-            raise Problem(429, "too many requests are waiting; try again later", self._retry_after())
-        return Place(self, id)
+        if self.open_requests >= self.settings.max_requests:
+            # Until about half of the queue is done.
+            seconds = self.open_requests * self._typical_seconds / self.settings.workers / 2
+            retry_after = int(min(max(1, round(seconds)), MAX_RETRY_SECONDS))
+            raise Problem(429, "too many requests are waiting; try again later", retry_after)
 
-    def _retry_after(self) -> int:
-        """Seconds until about half of the queue is through."""
-        seconds = self.places * self._typical / self.settings.workers / 2
-        return int(min(max(1, round(seconds)), _RETRY_MOST))
 
-    async def _work(self, request: Request, job: Job, place: Place) -> Done:
-        progress = place.progress
-        task = asyncio.ensure_future(self.pool.run(job, progress.put, progress.working))
+class OpenRequest:
+    """A request that counts against the queue, its progress and its files. `close` ends all three."""
+
+    def __init__(self, service: Service, request_id: Optional[str]):
+        self.service, self.id, self.progress = service, request_id, Progress()
+        self._closed = False
+        self._folder: Optional[Path] = None
+        self._file: Optional[Path] = None
+        self._work: Optional[asyncio.Future[RestoreResult]] = None
+        service.open_requests += 1
+        if request_id:
+            service.progress[request_id] = self.progress
+
+    def make_folder(self) -> Path:
+        self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=self.service.folder))
+        return self._folder
+
+    async def process(self, restore_request: RestoreRequest, request: Request) -> RestoreResult:
+        """Wait for a worker's result. Raises Problem, and ClientDisconnect where the client goes away."""
+        self.progress.state = "waiting"
+        self._file = Path(restore_request.path)
+        self._work = asyncio.ensure_future(self.service.pool.run(restore_request, self.progress))
         gone = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise ClientDisconnect
+            await asyncio.wait({self._work, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-            if not task.done():
-                _abandon(task, job, place)
+        if not self._work.done():
+            raise ClientDisconnect
+        return self._work.result()
 
-
-class Place:
-    """A request's right to be here: its share of the queue, its files, its progress.
-
-    `leave` gives all back.
-    """
-
-    def __init__(self, service: Service, id: Optional[str]):
-        self._service, self._id, self._left = service, id, False
-        self.uses: Optional[Upload] = None
-        self.progress = Progress()
-        service.places += 1
-        if id:
-            service.progress[id] = self.progress
-
-    def leave(self) -> None:
-        if self._left:
+    def close(self) -> None:
+        if self._closed:
             return
-        self._left = True
-        self._service.places -= 1
-        if self._id and self._service.progress.get(self._id) is self.progress:
-            del self._service.progress[self._id]
-        if self.uses:
-            self.uses.remove()
+        self._closed = True
+        self.service.open_requests -= 1
+        if self.id and self.service.progress.get(self.id) is self.progress:
+            del self.service.progress[self.id]
+        if self._work and not self._work.done():
+            self._abandon(self._work)
+        else:
+            self._remove_files()
 
+    def _abandon(self, work: asyncio.Future[RestoreResult]) -> None:
+        """Nobody waits for the result: leave the queue, or tell the worker to stop after this window."""
 
-def _abandon(task: asyncio.Future, job: Job, place: Place) -> None:
-    """Nobody waits for it: take a job out of the queue, or tell its worker to stop after this window."""
-    upload, place.uses = place.uses, None  # the worker may still write into the folder
+        def clean_up(work: asyncio.Future[RestoreResult]) -> None:
+            self._remove_files()  # not earlier: the worker may still write into the folder
+            if not work.cancelled():
+                work.exception()  # asyncio would log an exception that nobody has read
 
-    def tidy(done: asyncio.Future) -> None:
-        upload.remove()
-        if not done.cancelled():
-            done.exception()  # seen, and of interest to nobody
+        work.add_done_callback(clean_up)
+        if self.progress.state == "working" and self._file:
+            with contextlib.suppress(OSError):
+                self._file.unlink()  # the sign for the worker
+        else:
+            work.cancel()
 
-    task.add_done_callback(tidy)
-    if place.progress.state == "working":
-        forget(job)
-    else:
-        task.cancel()
+    def _remove_files(self) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 async def _disconnected(request: Request) -> None:
@@ -176,38 +165,45 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _headers(done: Done, job: Job, model: Model) -> dict[str, str]:
-    path = Path(done.path)
-    stem = Path(job.name).stem if job.name != "the file" else "picture"
-    name = quote(f"{stem}-{'restored' if job.task == 'restore' else 'preview'}{path.suffix}", safe="")
+def _picture(
+    result: RestoreResult, request: RestoreRequest, model: ModelDescription, opened: OpenRequest
+) -> Response:
+    path = Path(result.path)
+    stem = Path(request.name).stem if request.name != UNNAMED else "picture"
+    name = f"{stem}-{'restored' if request.task == 'restore' else 'preview'}{path.suffix}"
     headers = {
-        "Content-Type": FORMATS[path.suffix[1:]],
-        "Content-Length": str(path.stat().st_size),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
-        "X-Seconds": f"{done.seconds:.3f}",
+        "X-Seconds": f"{result.seconds:.3f}",
         "X-Model": quote(model.name),
         "X-Model-Version": model.version,
     }
-    return headers if done.ratio is None else {**headers, "X-Ratio": f"{done.ratio:.4g}"}
+    if result.ratio is not None:
+        headers["X-Ratio"] = f"{result.ratio:.4g}"
+    seconds = opened.service.settings.transfer_seconds
+    return _Picture(path, name, FORMATS[path.suffix[1:]], headers, seconds, opened.close)
 
 
-class Picture(Response):
-    """A file, sent piece by piece; `done` is called when it is through, or the client is too slow."""
+class _Picture(FileResponse):
+    """A file. `close` is called when it is sent, or when the client has taken nothing for `seconds`."""
 
-    def __init__(self, result: Done, headers: dict[str, str], seconds: float, done: Callable[[], Any]):
-        self.status_code, self.background, self.body = 200, None, b""
-        self.init_headers(headers)
-        self._path, self._seconds, self._done = result.path, seconds, done
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        media_type: str,
+        headers: dict[str, str],
+        seconds: float,
+        close: Callable[[], None],
+    ):
+        super().__init__(path, headers=headers, media_type=media_type, filename=name)
+        self._seconds, self._close = seconds, close
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), self._seconds)
+
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            with open(self._path, "rb") as file:
-                while part := file.read(_CHUNK):
-                    message = {"type": "http.response.body", "body": part, "more_body": True}
-                    await asyncio.wait_for(send(message), self._seconds)
-            await send({"type": "http.response.body", "body": b""})
+            await super().__call__(scope, receive, send_in_time)
         except asyncio.TimeoutError:
             return  # unfinished: the server closes the connection
         finally:
-            self._done()
+            self._close()

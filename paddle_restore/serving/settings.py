@@ -1,4 +1,4 @@
-"""What a service is started with, and its limits: nothing in it is unbounded."""
+"""The settings of a service. Its limits and their defaults stand here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,19 +14,32 @@ from paddle_restore.inference.tiling import BUDGET
 TOKEN = "PADDLE_RESTORE_TOKEN"
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
+SILENT_SECONDS = 15
+"""A connection that sends no whole request for so long is closed."""
+SPARE_CONNECTIONS = 64
+"""Connections that may be open beside those of the requests that are worked on or wait."""
+MAX_RETRY_SECONDS = 60
+"""Largest Retry-After of a full queue."""
+MAX_HEADER_BYTES = 32768
+MAX_FORM_PARTS = 20
+MAX_FORM_HEADERS = 16
+MAX_FORM_HEADER_BYTES = 4096
+MAX_FIELD_BYTES = 200
+"""Bytes of a form field that is not the file."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """One service.
+    """One service. Most fields are options of the command line, in the same units.
 
     model_dirs        exported folders; every worker process opens all of them
     workers           processes that restore, one request at a time each
-    queue             requests that may wait (or be on their way in or out) beside those that are worked on
-    max_body          bytes of a request
-    max_pixels        pixels of a picture or raw file, known before it is decoded
+    queue             requests that may wait, arrive or be answered beside those that are worked on
+    max_mb            size of a request, in MB of 1,000,000 bytes
+    max_mp            size of a picture or raw file in megapixels, read before it is decoded
     seconds           that a request may wait for a worker, and that a worker may take for it
-    transfer_seconds  that a request's body may take, and that an answer may stand still
-    worker_memory     bytes of resident memory at which a worker is stopped and replaced
+    transfer_seconds  that a request's body may take, and that a client may pause while it reads the answer
+    worker_memory     GB of resident memory above which a worker is stopped and replaced
     memory            GB of working memory by which tiles are chosen
     threads           of each worker's network; None: the cores, shared among the workers
     token             bearer token that requests must carry, or None
@@ -37,11 +50,11 @@ class Settings:
     port: int = 8080
     workers: int = 1
     queue: int = 16
-    max_body: int = 128 << 20
-    max_pixels: int = 64_000_000
+    max_mb: int = 128
+    max_mp: int = 64
     seconds: float = 120.0
     transfer_seconds: float = 60.0
-    worker_memory: float = 4e9
+    worker_memory: float = 4.0
     memory: float = BUDGET
     backend: Optional[str] = None
     device: str = "cpu"
@@ -52,7 +65,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.model_dirs:
             raise UserError("name at least one exported folder: --model_dir DIR")
-        for name in ("workers", "max_body", "max_pixels", "seconds", "transfer_seconds", "worker_memory"):
+        for name in ("workers", "max_mb", "max_mp", "seconds", "transfer_seconds", "worker_memory"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--{name} must be above 0, not {getattr(self, name)}")
         if self.queue < 0:
@@ -64,17 +77,31 @@ class Settings:
             )
 
     @property
-    def max_connections(self) -> int:
-        """Those that have or may get a place, and some for whoever asks how it goes."""
-        return self.workers + self.queue + 64
+    def max_bytes(self) -> int:
+        """Bytes of a request."""
+        return self.max_mb * 1_000_000
 
-    def for_worker(self) -> str:
-        """The settings as a line of JSON, without the token, which no worker needs."""
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of a picture or raw file."""
+        return self.max_mp * 1_000_000
+
+    @property
+    def max_requests(self) -> int:
+        """Requests that are worked on, wait, arrive or are answered."""
+        return self.workers + self.queue
+
+    @property
+    def max_connections(self) -> int:
+        return self.max_requests + SPARE_CONNECTIONS
+
+    def to_json(self) -> str:
+        """The settings for a worker. The token is left out: no worker needs it."""
         values = asdict(self)
         del values["token"]
         return json.dumps({**values, "model_dirs": [str(folder) for folder in self.model_dirs]})
 
     @classmethod
-    def of_line(cls, line: str) -> Settings:
-        values = json.loads(line)
+    def from_json(cls, text: str) -> Settings:
+        values = json.loads(text)
         return cls(**{**values, "model_dirs": tuple(map(Path, values["model_dirs"]))})

@@ -1,20 +1,24 @@
-"""Which network a checkpoint is of, and whether it runs."""
+"""Find the network that a checkpoint belongs to, and check that it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import numpy as np
 import paddle
+from paddle import nn
 
+from paddle_restore.arithmetic import round_up
 from paddle_restore.errors import UserError, did_you_mean
-from paddle_restore.models import create_model, list_models
-from paddle_restore.weights.convert import SIZES, TABLES, convert_state_dict
+from paddle_restore.models import create_model, foreign_names, list_models
+from paddle_restore.weights.convert import convert_state_dict
 from paddle_restore.weights.load import compare, load_into
 
+Weights = Mapping[str, np.ndarray]
 
-def _attempts(reference: Mapping[str, np.ndarray], ids: list[str]) -> Any:
+
+def _attempts(reference: Weights, ids: list[str]) -> Iterator[tuple[str, dict[str, Any], Weights]]:
     """Yield (id, arguments, weights) that may fit, the likeliest first."""
     renamed = {}
     for id in ids:
@@ -25,37 +29,38 @@ def _attempts(reference: Mapping[str, np.ndarray], ids: list[str]) -> Any:
     for id, state in renamed.items():  # the published sizes
         yield id, {}, state
     for id, state in renamed.items():
+        names = foreign_names(id)
+        if names is None or names.sizes is None:
+            continue
         try:
-            yield id, SIZES[id](state), state
-        except (LookupError, ValueError):  # no such function, or not what it expects
+            yield id, names.sizes(state), state
+        except (LookupError, ValueError):  # weights of another network
             continue
     for id in ids:  # our own names, from an earlier conversion or training
-        yield id, {}, dict(reference)
+        yield id, {}, reference
 
 
-def _outline(id: str, arguments: dict[str, Any]) -> Any:
-    """The network, to compare shapes with; None where a file claims a size that none can have."""
+def _outline(id: str, arguments: dict[str, Any]) -> Optional[nn.Layer]:
+    """Return the network, to compare shapes with; None where it cannot have the size that a file claims."""
     if not arguments:
         return create_model(id)
     try:
-        with paddle.LazyGuard():  # no memory for sizes that a file claims
+        with paddle.LazyGuard():  # takes no memory for sizes that a file claims
             return create_model(id, **arguments)
     except UserError:
         return None
 
 
-def recognise(
-    reference: Mapping[str, np.ndarray], model: Optional[str] = None
-) -> tuple[Any, dict[str, Any], dict[str, np.ndarray]]:
-    """Find the network that `reference` (of any source that we know) holds the weights of.
+def recognise(reference: Weights, model: Optional[str] = None) -> tuple[nn.Layer, dict[str, Any], Weights]:
+    """Find the network whose weights `reference` holds, under our names or published ones.
 
-    `model` narrows the search to one id. Returns the network with those weights, the arguments
-    of `create_model` that differ from the published size, and the converted weights. Raises
-    UserError where no network fits, with the differences of the nearest one.
+    `model` narrows the search to one id. Returns the network with those weights, the arguments of
+    `create_model` that differ from the published size, and the converted weights. Raises UserError where no
+    network fits, with the differences to the nearest one.
     """
     if model is not None and model not in list_models():
         raise UserError(f"unknown model {model!r}{did_you_mean(model, list_models())}")
-    ids = [model] if model else [id for id in list_models() if id in TABLES]
+    ids = [model] if model else list_models()
     nearest: tuple[int, str] = (len(reference) + 1, "")
     for id, arguments, state in _attempts(reference, ids):
         outline = _outline(id, arguments)
@@ -75,18 +80,17 @@ def recognise(
     )
 
 
-def check_forward(network: Any, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def check_forward(network: nn.Layer, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Run the network once on a random input; return input and output, (1, C, H, W) each.
 
     Raises UserError for an output of the wrong shape or one that is not finite.
     """
     spec = network.spec
     rng = np.random.default_rng(seed)
-    side = -(-64 // spec.multiple) * spec.multiple
+    side = round_up(64, spec.multiple)
     inputs = [rng.random((1, spec.in_channels, side, side), dtype=np.float32)]
     if spec.latent:
-        small = side // spec.latent.stride
-        inputs.append(rng.standard_normal((1, spec.latent.channels, small, small), dtype=np.float32))
+        inputs.append(rng.standard_normal((1, *spec.latent.shape(side, side)), dtype=np.float32))
     network.eval()
     with paddle.no_grad():
         output = network(*map(paddle.to_tensor, inputs)).numpy()
@@ -94,6 +98,6 @@ def check_forward(network: Any, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     if output.shape != expected or not np.isfinite(output).all():
         raise UserError(
             f"these weights do not run: {spec.id} gave {output.shape} instead of {expected}, "
-            f"with {int((~np.isfinite(output)).sum())} values that are no numbers"
+            f"with {int((~np.isfinite(output)).sum())} values that are not finite"
         )
     return inputs[0], output

@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-from pathlib import Path
+import shutil
+from itertools import islice
 
 import numpy as np
 import paddle
 import pytest
 
 import paddle_restore.alignment.steps as steps
-from paddle_restore import list_models
-from paddle_restore.alignment import CASES, THRESHOLDS, GoldenFolder, align, aligned_models, compare, write
+from paddle_restore.alignment import (
+    THRESHOLDS,
+    GoldenFolder,
+    align,
+    aligned_models,
+    compare,
+    golden_of,
+    write,
+)
 from paddle_restore.alignment.data import PREPARATIONS
 from paddle_restore.alignment.differences import differences
+from paddle_restore.alignment.procedural import procedural_weight
 from paddle_restore.cli.main import main
 from paddle_restore.errors import UserError
-from tests.conftest import ROOT
+from paddle_restore.models import Golden
+from paddle_restore.weights.convert import convertible_models
+from tests.conftest import GOLDEN, ROOT
 
-SHARED = Path(os.environ.get("PADDLE_RESTORE_SHARED", ROOT.parent / "shared"))
-# The golden folder with the real pictures beside it, where that is there.
-GOLDEN = SHARED / "golden" if SHARED.is_dir() else ROOT / "tests" / "golden"
+
+def steps_without_pictures(id: str) -> list[str]:
+    golden = golden_of(id)
+    training = ["loss", "backward", "train"] if golden.objective else []
+    return [*(["data"] if golden.data != "pictures" else []), "forward", *training]
 
 
 @pytest.mark.parametrize("id", aligned_models())
 def test_every_step_is_within_its_threshold(id):
     rows = [compare(id, *step) for step in align(id, GoldenFolder(GOLDEN))]
-    expected = list(THRESHOLDS) if CASES[id].objective else ["data", "metric", "forward"]
-    if not SHARED.is_dir():
-        expected.remove("metric")
-        if CASES[id].data == "pictures":
-            expected.remove("data")
-    assert [row.step for row in rows] == expected
+    assert [row.step for row in rows] == steps_without_pictures(id)
     assert not [row for row in rows if not row.passed]
 
 
-def test_every_registered_network_is_aligned():
-    assert set(aligned_models()) == set(list_models())
+@pytest.mark.parametrize("id", aligned_models())
+def test_the_steps_on_real_pictures_are_within_their_thresholds(shared, id):
+    rows = [compare(id, *step) for step in islice(align(id, GoldenFolder(shared / "golden")), 2)]
+    assert [row.step for row in rows] == ["data", "metric"]
+    assert not [row for row in rows if not row.passed]
 
 
-@pytest.mark.parametrize("name", PREPARATIONS)
+def test_every_network_with_published_checkpoints_is_aligned():
+    assert set(aligned_models()) == set(convertible_models())
+
+
+@pytest.mark.parametrize("name", [name for name in PREPARATIONS if name != "pictures"])
 def test_every_preparation_is_the_authors(name):
     ours, reference = PREPARATIONS[name](GoldenFolder(GOLDEN))
-    if not reference:
-        pytest.skip("the real pictures are not there")
+    assert reference
     assert compare("any", "data", ours, reference).passed
 
 
-def test_without_the_pictures_their_steps_are_left_out():
-    steps = [step for step, _, _ in align("sid_unet_xtrans", GoldenFolder(ROOT / "tests" / "golden"))]
-    assert steps == ["data", "forward"]
+def test_the_seed_of_the_golden_values_draws_weights_and_inputs(tmp_path):
+    for name in ("models.json", "lamba.npz"):
+        shutil.copy(ROOT / "tests" / "golden" / name, tmp_path)
+    golden = golden_of("lamba")
+    first = GoldenFolder(tmp_path).reference(golden)
+    values = json.loads((tmp_path / "models.json").read_text())
+    assert values["seed"] == 0
+    (tmp_path / "models.json").write_text(json.dumps({**values, "seed": 1}))
+    second = GoldenFolder(tmp_path).reference(golden)
+    name, shape = "conv2x.0.bias", (12,)
+    np.testing.assert_array_equal(first.weights[name], procedural_weight(name, shape, seed=0))
+    np.testing.assert_array_equal(second.weights[name], procedural_weight(name, shape, seed=1))
+    assert (first.weights[name] != second.weights[name]).all()
+    for name in ("input", "target"):
+        assert (getattr(first, name) != getattr(second, name)).mean() > 0.99
+
+
+def test_real_pictures_are_read_as_the_authors_read_them(shared):
+    ours, reference = PREPARATIONS["pictures"](GoldenFolder(shared / "golden"))
+    assert reference
+    assert compare("any", "data", ours, reference).passed
 
 
 def test_differences_are_relative_to_the_largest_value():
@@ -77,15 +109,23 @@ def call(*words):
 
 
 def test_the_tool_writes_what_the_guide_asks_for(tmp_path, capfd):
+    check_the_written_files(GOLDEN, steps_without_pictures("lamba"), tmp_path, capfd)
+
+
+def test_the_tool_writes_the_metric_step_too_where_the_pictures_are(shared, tmp_path, capfd):
+    check_the_written_files(shared / "golden", list(THRESHOLDS), tmp_path, capfd)
+
+
+def check_the_written_files(golden, steps, tmp_path, capfd):
     pytest.importorskip("reprod_log", reason="pip install 'paddle_restore[align]'")
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    assert call("--model", "lamba", "--golden", GOLDEN, "--output", tmp_path) == 0
+    assert call("--model", "lamba", "--golden", golden, "--output", tmp_path) == 0
     printed, logged = capfd.readouterr()
-    assert [line.split()[:2] for line in printed.splitlines()[2:]] == [["lamba", s] for s in THRESHOLDS]
+    assert [line.split()[:2] for line in printed.splitlines()[2:]] == [["lamba", s] for s in steps]
     assert "check passed" not in printed + logged
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
     ends = ("paddle.npy", "ref.npy", "diff.log")
-    assert {path.name for path in tmp_path.iterdir()} == {f"{s}_{end}" for s in THRESHOLDS for end in ends}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{s}_{end}" for s in steps for end in ends}
     ours, reference = (
         np.load(tmp_path / f"forward_{s}.npy", allow_pickle=True).item() for s in ("paddle", "ref")
     )
@@ -149,4 +189,4 @@ def test_damaged_goldens_are_one_line(tmp_path, damage):
             read()
     (tmp_path / "tf_models.json").write_text("{}")
     with pytest.raises(UserError, match="golden values of 'lamba' lack"):
-        folder.reference("lamba")
+        folder.reference(Golden("lamba"))

@@ -9,8 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_restore import Restorer, create_model
-from paddle_restore.cli import common
+from paddle_restore import Restorer, create_model, devices
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import read_image, write_image
 from paddle_restore.data.mosaic import RawImage
@@ -79,7 +78,7 @@ def test_batches_and_threads_change_nothing(pictures, folder, tmp_path):
 
 
 def test_omp_num_threads_is_heeded(pictures, folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(common, "_THREADS", "3")
+    monkeypatch.setattr(devices, "_OMP_NUM_THREADS", "3")
     words = ("--input", folder / "a.png", "--output", tmp_path / "out", "--benchmark", "true")
     run("infer", "--model_dir", pictures, *words)
     assert "cpu_math_library_num_threads: 3" in capsys.readouterr().out

@@ -9,11 +9,12 @@ import pytest
 
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.raw import XTRANS, RawImage
+from tests.conftest import GOLDEN
 from tests.golden.procedural import procedural_input
 
 
-def test_the_ratio_is_the_authors(shared):
-    cases = json.loads((shared / "golden/functions.json").read_text())["amplifier"]["cases"]
+def test_the_ratio_is_the_authors():
+    cases = json.loads((GOLDEN / "functions.json").read_text())["amplifier"]["cases"]
     for case in cases:
         dark = case["scale"] * procedural_input(case["tag"], (128, 160)) ** case["power"]
         mosaic = (np.round(dark * 15871) / 15871).astype(np.float32)

@@ -18,8 +18,8 @@ from paddle_restore.cli import prepare_sid
 from paddle_restore.data import cache as cache_module
 from paddle_restore.data.batches import Order, batches
 from paddle_restore.data.cache import MANIFEST, CachedFrames, open_cache, sweep
+from paddle_restore.data.datasets.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.data.frames import DecodedFrames
-from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec

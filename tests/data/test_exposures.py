@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 
+from paddle_restore.data.datasets.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
+from paddle_restore.data.datasets.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.data.exposures import ExposuresTrain, RawPair
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
-from paddle_restore.data.sid import SIDEval, SIDOptions, SIDTrain
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from paddle_restore.data.datasets.pairs import PairsEval, PairsOptions, PairsTrain
 from paddle_restore.data.image import read_image, to_float, write_image
-from paddle_restore.data.pairs import PairsEval, PairsOptions, PairsTrain, match_pairs, shrink
+from paddle_restore.data.matching import match_pairs
+from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError
 from paddle_restore.metrics import evaluate
 from paddle_restore.models.spec import ModelSpec

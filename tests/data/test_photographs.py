@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paddle_restore.data.image import read_image, write_image
-from paddle_restore.data.noisy import NoisyEval, NoisyOptions, NoisyTrain
-from paddle_restore.data.photographs import (
+from paddle_restore.data.datasets.noisy import NoisyEval, NoisyOptions, NoisyTrain
+from paddle_restore.data.datasets.photographs import (
     PhotographsEval,
     PhotographsOptions,
     PhotographsTrain,
     draw_scene,
 )
+from paddle_restore.data.image import read_image, write_image
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.exposures import network_input
+from paddle_restore.data.datasets.sid import SIDEval, SIDOptions, SIDTrain
+from paddle_restore.data.matching import SIDPair, match_target, read_list
+from paddle_restore.data.mosaic import network_input
 from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.data.sid import (
-    Pair,
-    SIDEval,
-    SIDOptions,
-    SIDTrain,
-    match_target,
-    read_list,
-)
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec
 
@@ -32,7 +26,7 @@ def options(root: Path, **more) -> SIDOptions:
     [("0.1", "10", "x100"), ("0.04", "10", "x250"), ("0.033", "10", "x300"), ("0.1", "30", "x300")],
 )
 def test_ratio_comes_from_the_names(short, long, group):
-    pair = Pair(Path(f"a/00001_00_{short}s.ARW"), Path(f"b/00001_00_{long}s.ARW"))
+    pair = SIDPair(Path(f"a/00001_00_{short}s.ARW"), Path(f"b/00001_00_{long}s.ARW"))
     assert pair.group == group
     assert pair.ratio() <= 300
 

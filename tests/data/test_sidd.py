@@ -11,7 +11,7 @@ import scipy.io
 
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import read_image, write_image
-from paddle_restore.data.pairs import match_pairs
+from paddle_restore.data.matching import match_pairs
 from tests.conftest import ROOT
 
 

@@ -24,7 +24,7 @@ from paddle_restore.engine import distributed
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.evaluator import evaluate
 from paddle_restore.engine.trainer import train
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.models import create_model
 from paddle_restore.models.spec import PACK_FACTOR
 from paddle_restore.options import Options
@@ -85,7 +85,7 @@ class TrainPictures(RandomPictures):
         return 6
 
 
-DATASETS["random"] = DatasetKind(RandomOptions, TrainPictures, RandomPictures)
+DATASETS.add("random", DatasetKind(RandomOptions, TrainPictures, RandomPictures))
 
 
 def recipe(network: str, world: int, **changes) -> dict:

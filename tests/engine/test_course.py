@@ -14,6 +14,7 @@ from paddle_restore.engine.plan import Plan
 from paddle_restore.engine.scaling import scale_to_batch
 from paddle_restore.errors import UserError
 from paddle_restore.models import Latent
+from tests.conftest import GOLDEN
 
 
 class Samples:
@@ -99,8 +100,8 @@ def test_schedules():
 
 
 @pytest.mark.parametrize(("name", "epochs"), [("4gpu_epochs100", 100), ("1gpu_epochs60", 60)])
-def test_warm_up_and_cosine_are_the_reproductions(shared, name, epochs):
-    golden = json.loads((shared / "golden/schedules.json").read_text())[f"mirnetv2_reproduction_{name}"]
+def test_warm_up_and_cosine_are_the_reproductions(name, epochs):
+    golden = json.loads((GOLDEN / "schedules.json").read_text())[f"mirnetv2_reproduction_{name}"]
     options = ScheduleOptions(kind="cosine", warmup=3, min_lr=1e-6)
     ours = [learning_rate(options, 2e-4, epoch, epochs) for epoch in range(epochs)]
     np.testing.assert_allclose(ours, golden, rtol=1e-6)

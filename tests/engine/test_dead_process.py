@@ -15,7 +15,7 @@ DYING = f"""
 import multiprocessing, os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from paddle_restore.cli.main import main
-from paddle_restore.data.pairs import PairsTrain
+from paddle_restore.data.datasets.pairs import PairsTrain
 from paddle_restore.engine.step import Step
 from paddle_restore.errors import UserError
 

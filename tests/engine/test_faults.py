@@ -16,7 +16,7 @@ import paddle
 import pytest
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
-from paddle_restore.data.pairs import PairsTrain
+from paddle_restore.data.datasets.pairs import PairsTrain
 from paddle_restore.engine import faults
 from paddle_restore.engine import run as engine_run
 from paddle_restore.engine.checkpoint import find_checkpoint

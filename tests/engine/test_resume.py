@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paddle_restore.data.pairs import PairsEval
+from paddle_restore.data.datasets.pairs import PairsEval
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.evaluator import evaluate, means
 from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.engine.trainer import train
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.models import create_model
 from paddle_restore.weights import load_weights
 from tests.engine.runs import assert_same_run, board, records

@@ -10,11 +10,13 @@ import paddle
 import pytest
 
 from paddle_restore import create_model, list_models
+from paddle_restore.cli.main import main
+from paddle_restore.data.image import read_image, write_image
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
 from paddle_restore.inference import onnx_export
-from paddle_restore.inference.backends import open_network
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.backends import find_backends, open_network
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.export import export
 from paddle_restore.inference.package import Preprocess, read_package
 
@@ -302,3 +304,68 @@ def test_what_legacy_cannot_trace_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"without --legacy"):
         export(tiny_model("sid_unet"), tmp_path / "a", "sid_unet", Preprocess(), format="all", legacy=True)
     assert not list(tmp_path.iterdir())
+
+
+FOREIGN = """
+import numpy as np
+
+from paddle_restore.errors import UserError
+
+
+class Network:
+    def __init__(self, folder, package, device, precision, threads):
+        if precision != "fp32":
+            raise UserError("mirror: fp32 only")
+        self.name, self.threads = f"mirror of {package.name}", threads
+
+    def __call__(self, *inputs):
+        return np.ascontiguousarray(inputs[0][..., ::-1])
+"""
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """A package of a user's own that brings the backend `mirror`, and `broken`, which cannot be imported."""
+    packages = tmp_path / "site"
+    (packages / "mirrors-1.0.dist-info").mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: mirrors\nVersion: 1.0\n"
+    (packages / "mirrors-1.0.dist-info/METADATA").write_text(metadata)
+    (packages / "mirrors-1.0.dist-info/entry_points.txt").write_text(
+        "[paddle_restore.inference.backends]\nmirror = mirrors_flip\nbroken = mirrors_broken\n"
+        "onnx = mirrors_flip\n"
+    )
+    (packages / "mirrors_flip.py").write_text(FOREIGN)
+    (packages / "mirrors_broken.py").write_text("import no_such_library_of_mirrors\n")
+    monkeypatch.syspath_prepend(packages)
+    yield
+    for name in ("mirrors_flip", "mirrors_broken"):
+        sys.modules.pop(name, None)
+
+
+def test_a_backend_of_another_package_restores_files(foreign, tmp_path, capsys):
+    """By the command line; nothing but the package's entry point says that it is there."""
+    folder, picture = tmp_path / "inference", np.random.default_rng(0).random((24, 32, 3))
+    export(create_model("mirnet_v2_small", width=8, groups=[1]), folder, "small", Preprocess())
+    write_image(tmp_path / "a.png", picture)
+    words = ("--model_dir", folder, "--input", tmp_path / "a.png", "--output", tmp_path / "out")
+    with pytest.raises(SystemExit) as stop:
+        main("infer", [*map(str, words), "--backend", "mirror", "--device", "cpu", "--benchmark", "true"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    restored = read_image(tmp_path / "out/a.png")
+    np.testing.assert_array_equal(restored, np.rint(picture * 255)[:, ::-1])
+    assert open_network(folder, "mirror", threads=3).name == "mirror of small"
+
+
+def test_backends_of_other_packages_have_limits(foreign, tmp_path, capsys):
+    """They do not replace ours, need not be imported to be named, and fail in one line."""
+    found = find_backends()
+    assert next(iter(found)) == "paddle"
+    assert set(found) >= {"paddle", "onnx", "openvino", "mirror", "broken"}
+    assert found["onnx"] == "paddle_restore.inference.backends.onnx"
+    assert "mirrors_flip" not in sys.modules
+    export(create_model("lamba"), tmp_path / "inference", "lamba", Preprocess())
+    with pytest.raises(UserError, match="mirror: fp32 only"):
+        open_network(tmp_path / "inference", "mirror", precision="bf16")
+    message = r"'broken': mirrors_broken cannot be imported \(ModuleNotFoundError: .*no_such_library"
+    with pytest.raises(UserError, match=message):
+        open_network(tmp_path / "inference", "broken")

@@ -17,13 +17,14 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
 from paddle_restore.inference import forward as forward_module
 from paddle_restore.inference.backends import open_network
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.export import export
 from paddle_restore.inference.forward import TRANSFORMS, Averaging, Forward, restore_frame
+from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.package import Preprocess, read_package
+from paddle_restore.inference.pipeline import read_reference
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Restorer
-from paddle_restore.inference.source import Source
 from paddle_restore.models import model_spec
 from tests.data.test_raw import mosaic_of
 
@@ -66,7 +67,7 @@ def test_pictures_are_upright(tmp_path, orientation, turns):
     expected = np.rot90(picture, turns)
     restored = restorer(path, ratio=1.0)
     np.testing.assert_allclose(restored * 4095, expected, atol=60)
-    assert restorer.target(path).shape == restored.shape
+    assert read_reference(path).shape == restored.shape
     assert develop(path).shape == (48, 64, 3)
 
 
@@ -99,7 +100,7 @@ def test_self_ensemble_is_the_mean_over_the_mosaics_flips():
     # The ensemble commutes with flipping the mosaic, as no single run of this network does.
     mosaic = unpacked(frame).flipped(False, True, False)
     whole = [Forward(one_sided, SPEC, Averaging(self_ensemble=each)) for each in (True, False)]
-    ensemble, alone = (forward.run([Source(mosaic, "bayer")])[0][..., ::-1] for forward in whole)
+    ensemble, alone = (forward.run([NetworkInput(mosaic, "bayer")])[0][..., ::-1] for forward in whole)
     inside = np.s_[:, 8:-8, 8:-8]
     np.testing.assert_allclose(ensemble[inside], mean[inside], atol=1e-5)
     assert np.abs(alone - single)[inside].max() > 0.1
@@ -115,8 +116,8 @@ def test_transformed_inputs_come_back_to_their_place(kind, transform, monkeypatc
     def same(batch):
         return np.stack([np.stack([unpacked(planes).mosaic] * 3) for planes in batch])
 
-    source = Source(unpacked(frame), spec.input)
-    if source.turned(transform) is None:
+    source = NetworkInput(unpacked(frame), spec.input)
+    if source.flipped(transform) is None:
         assert kind == "sid_unet_xtrans"
         pytest.skip("this pattern does not survive the transform")
     monkeypatch.setattr(forward_module, "TRANSFORMS", [transform])
@@ -165,6 +166,25 @@ def test_a_tampered_description_is_one_line(tmp_path, change, message):
         change = {"spec": {**values["spec"], **change["spec"]}}
     (tmp_path / "inference.yml").write_text(yaml.safe_dump({**values, **change}))
     with pytest.raises(UserError, match=message):
+        read_package(tmp_path)
+
+
+def test_a_description_of_an_older_version_is_read(tmp_path):
+    """Version 0.1 wrote a padding and a clip that nothing read; today's exports do not have them."""
+    export(create_model("sid_unet", width=4), tmp_path, "sid_unet", Preprocess(black_level=500))
+    values = yaml.safe_load((tmp_path / "inference.yml").read_text())
+    assert "postprocess" not in values
+    assert "padding" not in values["preprocess"]
+    older = {
+        **values,
+        "preprocess": {**values["preprocess"], "padding": "reflect"},
+        "postprocess": {"clip": [0, 1]},
+    }
+    (tmp_path / "inference.yml").write_text(yaml.safe_dump(older))
+    assert read_package(tmp_path).preprocess == Preprocess(black_level=500)
+    older["preprocess"]["padding"] = "zeros"
+    (tmp_path / "inference.yml").write_text(yaml.safe_dump(older))
+    with pytest.raises(UserError, match=r"preprocess.padding: must be 'reflect', or left out"):
         read_package(tmp_path)
 
 

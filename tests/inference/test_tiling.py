@@ -9,11 +9,10 @@ import pytest
 from paddle_restore import create_model
 from paddle_restore.data.mosaic import RawImage, unpacked
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends.eager import EagerNetwork
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import Averaging, Forward
-from paddle_restore.inference.noise import noise_window
-from paddle_restore.inference.source import Source
-from paddle_restore.inference.tiling import Tiling, plan
+from paddle_restore.inference.inputs import NetworkInput, noise_window
+from paddle_restore.inference.tiling import Tiling, largest_side, plan
 from paddle_restore.models import list_models, model_spec
 from paddle_restore.models.spec import Latent, ModelSpec
 
@@ -47,18 +46,18 @@ def blur(batch: np.ndarray) -> np.ndarray:
 def test_tiles_are_the_whole(size, side, batch_size):
     spec = spec_of()
     frame = np.random.default_rng(0).random((3, *size), np.float32)
-    whole = Forward(blur, spec, tiling=Tiling("none")).run([Source(frame, "srgb")])[0]
+    whole = Forward(blur, spec, tiling=Tiling("none")).run([NetworkInput(frame, "srgb")])[0]
     tiled = Forward(blur, spec, tiling=Tiling(side), batch_size=batch_size)
-    np.testing.assert_allclose(tiled.run([Source(frame, "srgb")])[0], whole, atol=1e-6)
+    np.testing.assert_allclose(tiled.run([NetworkInput(frame, "srgb")])[0], whole, atol=1e-6)
     if side < max(size):
-        assert tiled.count(Source(frame, "srgb")) > 1
+        assert tiled.count(NetworkInput(frame, "srgb")) > 1
 
 
 def test_a_halo_that_is_too_small_shows():
     """The test above can fail: a network that looks farther than its spec says has seams."""
     frame = np.random.default_rng(0).random((3, 64, 64), np.float32)
     outputs = [
-        Forward(blur, spec_of(halo=3), tiling=Tiling(side)).run([Source(frame, "srgb")])[0]
+        Forward(blur, spec_of(halo=3), tiling=Tiling(side)).run([NetworkInput(frame, "srgb")])[0]
         for side in (24, "none")
     ]
     assert np.abs(outputs[0] - outputs[1]).max() > 0.01
@@ -70,11 +69,12 @@ def test_a_halo_that_is_too_small_shows():
 def test_windows_cover_the_frame_once(halo, length, side):
     spec = spec_of(halo=halo)
     for axis in plan(spec, length, length + 3, Tiling(side)):
-        total = np.zeros(max(span.high for span in axis.spans))
-        for span in axis.spans:
-            assert span.start % spec.multiple == 0
-            assert span.start <= span.low < span.high <= span.start + axis.size
-            total[span.low : span.high] += span.weight
+        total = np.zeros(max(tile.high for tile in axis))
+        assert len({tile.size for tile in axis}) == 1
+        for tile in axis:
+            assert tile.start % spec.multiple == 0
+            assert tile.start <= tile.low < tile.high <= tile.start + tile.size
+            total[tile.low : tile.high] += tile.weight
         np.testing.assert_allclose(total, 1, atol=1e-6)
         assert len(total) in (length, -(-(length + 3) // 4) * 4)
 
@@ -82,10 +82,22 @@ def test_windows_cover_the_frame_once(halo, length, side):
 def test_auto_keeps_to_its_budget():
     spec = spec_of(memory=1_000)
     rows, columns = plan(spec, 3000, 4000, Tiling("auto", budget=0.5))
-    assert rows.size * columns.size * 1_000 <= 0.5e9
-    assert len(rows.spans) * len(columns.spans) <= 40
+    assert rows[0].size * columns[0].size * 1_000 <= 0.5e9
+    assert len(rows) * len(columns) <= 40
     rows, columns = plan(spec, 300, 400, Tiling("auto", budget=2))
-    assert (rows.size, columns.size) == (300, 400)
+    assert (rows[0].size, columns[0].size) == (300, 400)
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(0, 224), (1000, 60)])
+@pytest.mark.parametrize(("kind", "factor"), [("srgb", 1), ("bayer", 2)])
+def test_the_largest_side_is_the_one_that_auto_takes(memory, expected, kind, factor):
+    """In the picture's pixels. Of a frame that needs too many windows `auto` takes the square that fits."""
+    spec = spec_of(memory=memory, input=kind, halo="global")
+    rows, columns = plan(spec, 20_000, 20_000, Tiling("auto", budget=3.6e-3))
+    assert rows[0].size == columns[0].size == expected
+    assert largest_side(spec, 3.6e-3) == expected * factor
+    # Never below what `auto` takes whatever the budget: four multiples.
+    assert largest_side(spec, 1e-9) == (16 if memory else 224) * factor
 
 
 @pytest.mark.parametrize("memory", [0, 100_000])
@@ -94,7 +106,7 @@ def test_auto_keeps_a_third_of_each_window(halo, memory):
     """Whatever the budget: windows of context alone would take days for a large frame."""
     spec = spec_of(memory=memory, halo=halo, multiple=32)
     rows, columns = plan(spec, 8660, 11548, Tiling("auto"))
-    work = len(rows.spans) * rows.size * len(columns.spans) * columns.size
+    work = len(rows) * rows[0].size * len(columns) * columns[0].size
     assert work < 12 * 8660 * 11548
 
 
@@ -111,7 +123,7 @@ def test_networks_in_tiles(id):
     frame = np.random.default_rng(0).random((spec.in_channels, *sides), np.float32)
     if id == "sid_unet_xtrans":
         frame = frame[:, : sides[0] // 2 * 2, : sides[1] // 2 * 2]
-    source = Source(unpacked(frame) if spec.raw else frame, spec.input)
+    source = NetworkInput(unpacked(frame) if spec.raw else frame, spec.input)
     factor = {"srgb": 1, "mosaic": 1, "bayer": 2, "xtrans": 3}[spec.input]
     tile = (2 * halo + 2 * unit) * factor
     whole = Forward(network, spec, tiling=Tiling("none")).run([source])[0]
@@ -132,7 +144,9 @@ def test_every_network_says_what_it_needs():
 def test_the_self_ensemble_in_tiles():
     frame = np.random.default_rng(0).random((3, 45, 70), np.float32)
     outputs = [
-        Forward(blur, spec_of(), Averaging(self_ensemble=True), Tiling(side)).run([Source(frame, "srgb")])[0]
+        Forward(blur, spec_of(), Averaging(self_ensemble=True), Tiling(side)).run(
+            [NetworkInput(frame, "srgb")]
+        )[0]
         for side in (20, "none")
     ]
     np.testing.assert_allclose(*outputs, atol=1e-6)
@@ -142,9 +156,9 @@ def test_integers_are_the_rounded_floats():
     frame = np.random.default_rng(0).random((3, 45, 70), np.float32)
     for averaging in (Averaging(), Averaging(self_ensemble=True)):
         forward = Forward(blur, spec_of(), averaging, Tiling(24))
-        exact = forward.run([Source(frame, "srgb")])[0]
+        exact = forward.run([NetworkInput(frame, "srgb")])[0]
         for depth, dtype in ((8, np.uint8), (16, np.uint16)):
-            rounded = forward.run([Source(frame, "srgb")], depth)[0]
+            rounded = forward.run([NetworkInput(frame, "srgb")], depth)[0]
             assert rounded.dtype == dtype
             np.testing.assert_array_equal(rounded, np.rint(exact * (2**depth - 1)))
 
@@ -159,11 +173,11 @@ def test_several_frames_in_batches_are_those_frames():
         return blur(batch)
 
     together = Forward(network, spec_of(), tiling=Tiling("none"), batch_size=4).run(
-        [Source(f, "srgb") for f in frames]
+        [NetworkInput(f, "srgb") for f in frames]
     )
     assert seen == [2, 1, 1]
     for frame, output in zip(frames, together):
-        alone = Forward(blur, spec_of(), tiling=Tiling("none")).run([Source(frame, "srgb")])[0]
+        alone = Forward(blur, spec_of(), tiling=Tiling("none")).run([NetworkInput(frame, "srgb")])[0]
         np.testing.assert_array_equal(output, alone)
 
 
@@ -193,7 +207,8 @@ def test_a_raw_frame_is_read_window_by_window():
 
     spec = spec_of(input="bayer", scale=2, halo=0)
     outputs = [
-        Forward(cells, spec, tiling=Tiling(side)).run([Source(raw, "bayer", 2.5)])[0] for side in (32, "none")
+        Forward(cells, spec, tiling=Tiling(side)).run([NetworkInput(raw, "bayer", 2.5)])[0]
+        for side in (32, "none")
     ]
     assert outputs[0].shape == (3, 121, 203)
     np.testing.assert_array_equal(*outputs)

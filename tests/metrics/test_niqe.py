@@ -1,4 +1,4 @@
-"""NIQE against the numbers of OpenMMLab's code, which follows the authors' MATLAB; and colour."""
+"""NIQE against the numbers of OpenMMLab's code, which follows the authors' MATLAB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import scipy.io
 from paddle_restore.data.niqe_parameters import read_niqe_parameters
 from paddle_restore.data.resize import imresize
 from paddle_restore.errors import UserError
-from paddle_restore.metrics.colour import colourfulness, delta_e
 from paddle_restore.metrics.niqe import _halve, niqe
 from tests.golden.procedural import procedural_input
 
@@ -90,24 +89,3 @@ def test_other_files_are_one_line(tmp_path, data, message):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"none\.mat: cannot be read"):
         read_niqe_parameters(tmp_path / "none.mat")
-
-
-def test_colourfulness_by_hand():
-    grey = np.repeat(np.random.default_rng(0).random((8, 8, 1)), 3, axis=2)
-    assert colourfulness(grey) == pytest.approx(0, abs=1e-9)
-    halves = np.zeros((2, 4, 3), np.uint8)
-    halves[0] = (255, 0, 0)  # rg 255, yb 127.5
-    halves[1] = (0, 0, 255)  # rg 0, yb -255
-    deviation = math.hypot(127.5, 191.25)
-    assert colourfulness(halves) == pytest.approx(deviation + 0.3 * math.hypot(127.5, 63.75))
-    assert colourfulness(halves / 255) == pytest.approx(colourfulness(halves))
-
-
-def test_delta_e_is_ciede2000():
-    pytest.importorskip("skimage")
-    a = np.zeros((300, 2, 3))
-    assert delta_e(a, a) == 0
-    # Black and white differ by 100 in lightness, which CIEDE2000 takes as it is.
-    assert delta_e(a, np.ones_like(a)) == pytest.approx(100, abs=0.01)
-    half = np.concatenate([a[:150], np.ones_like(a[150:])])
-    assert delta_e(a, half) == pytest.approx(50, abs=0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import paddle
 
-from paddle_restore.alignment import CASES, GoldenFolder
+from paddle_restore.alignment import GoldenFolder, golden_of
 from paddle_restore.alignment.procedural import procedural_input
 from paddle_restore.alignment.steps import golden_model
 from tests.conftest import ROOT
@@ -14,8 +14,8 @@ GOLDEN = ROOT / "tests" / "golden"
 
 def aligned_model(id: str):
     """Network `id` in the size of its golden values and with their weights."""
-    case = CASES[id]
-    return golden_model(id, case, GoldenFolder(GOLDEN).reference(case.golden))
+    golden = golden_of(id)
+    return golden_model(id, golden, GoldenFolder(GOLDEN).reference(golden))
 
 
 def tensor(tag, shape):

@@ -8,28 +8,17 @@ import pytest
 
 from paddle_restore import create_model, list_models
 from paddle_restore.errors import UserError
-from paddle_restore.models import ModelSpec, model_spec
+from paddle_restore.models import MODELS, ModelSpec, model_spec, small_arguments
 from paddle_restore.models.spec import INPUT_CHANNELS
 
-# Narrow versions of the wide networks: the layers and their reach stay, the seconds go.
-SMALL = {
-    "denoise_unet": dict(widths=(4, 4, 8, 8)),
-    "invdn": dict(width=4, blocks=2),
-    "mirnet": dict(width=32, n_rrg=1, n_msrb=2),
-    "mirnet_v2": dict(width=16, groups=(4,)),
-    "mirnet_v2_small": dict(width=32, groups=(2,)),
-    "sid_unet": dict(width=4),
-    "sid_unet_xtrans": dict(width=4),
-}
 WITH_HALO = [id for id in list_models() if model_spec(id).halo != "global"]
-# Here the halo is where influence drowns in float32 rounding, well within the receptive field.
-FADING = ["invdn"]
+FADING = [id for id, model in MODELS.items() if model.fading]
 
 
 @pytest.fixture(params=list_models())
 def model(request):
     paddle.seed(0)
-    return create_model(request.param, **SMALL.get(request.param, {}))
+    return create_model(request.param, **small_arguments(request.param))
 
 
 def picture(spec, height, width, seed=0):
@@ -41,8 +30,7 @@ def noise(spec, x, seed=1):
     """The arguments after the picture: a latent where the network takes one."""
     if spec.latent is None:
         return ()
-    n, _, h, w = x.shape
-    shape = (n, spec.latent.channels, h // spec.latent.stride, w // spec.latent.stride)
+    shape = (x.shape[0], *spec.latent.shape(*x.shape[2:]))
     return (paddle.to_tensor(np.random.default_rng(seed).standard_normal(shape, np.float32)),)
 
 
@@ -139,7 +127,7 @@ def reach(model, vertical):
 @pytest.mark.parametrize("vertical", [True, False])
 @pytest.mark.parametrize("id", sorted({*WITH_HALO} - {*FADING}))
 def test_halo_covers_the_reach_and_is_not_wasteful(id, vertical):
-    model = create_model(id, **SMALL.get(id, {}))
+    model = create_model(id, **small_arguments(id))
     model = getattr(model, "deployed", lambda: model)()
     averaging(model)
     halo, multiple = model.spec.halo, model.spec.multiple

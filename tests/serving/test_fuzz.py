@@ -59,7 +59,7 @@ def fuzzed(exported, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    """Sound files of every kind that is read: (name, bytes)."""
+    """Valid files of every kind that is read: (name, bytes)."""
     folder = tmp_path_factory.mktemp("seeds")
     rng = np.random.default_rng(0)
     picture = rng.random((36, 44, 3))
@@ -78,25 +78,25 @@ def seeds(tmp_path_factory):
 
 
 def mutated(rng, seeds):
-    """A file with a few wounds, mostly near its start, where the formats say what they are."""
+    """A file with a few errors, mostly near its start, where headers are."""
     name, content = seeds[rng.integers(len(seeds))]
     data = bytearray(content)
     for _ in range(rng.integers(1, 6)):
         if not data:
             break
         place = int(rng.integers(min(len(data), 600) if rng.random() < 0.7 else len(data)))
-        wound = rng.integers(6)
-        if wound == 0:
+        error = rng.integers(6)
+        if error == 0:
             data[place] ^= 1 << int(rng.integers(8))
-        elif wound == 1:
+        elif error == 1:
             data[place : place + 4] = EDGES[rng.integers(len(EDGES))]
-        elif wound == 2:
+        elif error == 2:
             del data[place : place + int(rng.integers(1, 64))]
-        elif wound == 3:
+        elif error == 3:
             data[place:place] = rng.bytes(int(rng.integers(1, 64)))
-        elif wound == 4 and rng.random() < 0.3:
+        elif error == 4 and rng.random() < 0.3:
             del data[place:]
-        elif wound == 5:
+        elif error == 5:
             other = seeds[rng.integers(len(seeds))][1]
             data[place : place + 32] = other[place : place + 32]
     return name, bytes(data)
@@ -236,5 +236,5 @@ def test_ten_thousand(fuzzed, seeds):
     told = run_schemathesis(fuzzed, ALL // 20)
     print("\n".join(told.splitlines()[-15:]))
     check_life(fuzzed)
-    # A worker keeps what its largest picture took; by the half, most wounds that make a large one were there.
+    # A worker keeps the memory of its largest picture, which has most likely come by the half.
     assert all(last < 1.03 * half for half, last in zip(resident[4], memory(fuzzed)))

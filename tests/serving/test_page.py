@@ -159,8 +159,8 @@ def test_errors_are_words_in_both_languages(page, files, tmp_path):
     expect(page.locator("#error-words")).to_contain_text("The file cannot be restored")
     expect(page.locator("#error-detail")).to_contain_text("cut.png: cannot be read as a picture")
     page.select_option("#language", "zh")
-    expect(page.locator("#error-words")).to_contain_text("无法修复该文件")
-    expect(page.locator("#restore")).to_have_text("开始修复")
+    expect(page.locator("#error-words")).to_contain_text("无法复原该文件")
+    expect(page.locator("#restore")).to_have_text("开始复原")
     assert page.get_attribute("html", "lang") == "zh-CN"
     (tmp_path / "note.txt").write_text("no picture")
     page.set_input_files("#file", tmp_path / "note.txt")
@@ -212,9 +212,9 @@ def test_every_control_has_a_name(page):
 
 
 def test_both_languages_say_the_same():
-    from paddle_restore.serving import pages
+    from paddle_restore.serving import app
 
-    text = (pages._FOLDER / "texts.js").read_text(encoding="utf-8")
+    text = (app._PAGE / "texts.js").read_text(encoding="utf-8")
     english, chinese = (
         dict(line.strip().rstrip(",").split(": ", 1) for line in part.splitlines() if line.startswith("    "))
         for part in text.split("  zh: {")

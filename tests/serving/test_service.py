@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import errno
 import io
@@ -15,6 +16,9 @@ from PIL import Image, ImageCms
 
 from paddle_restore import Restorer
 from paddle_restore.data.image import read_image, to_integer
+from paddle_restore.inference.tiling import largest_side
+from paddle_restore.serving.settings import Settings
+from tests.conftest import ROOT
 
 PICTURE = {"model": "mirnet_v2_small"}
 RAW = {"model": "sid_unet"}
@@ -138,6 +142,42 @@ def test_mistakes_are_one_line(service, files, options, content, status, message
     assert service.metric("paddle_restore_requests_open") == 0
 
 
+def test_a_parameter_is_given_once(service, files):
+    content = (files / "a.png").read_bytes()
+    twice = service.post(
+        params=[("model", "mirnet_v2_small"), ("tile", "32"), ("tile", "64")], content=content
+    )
+    assert (twice.status_code, twice.json()) == (422, {"error": "tile: is given twice"})
+    both = service.post(params={"tile": "64"}, data={**PICTURE, "tile": "64"}, files={"file": content})
+    assert (both.status_code, both.json()) == (422, {"error": "tile: is given twice"})
+
+
+def test_the_largest_tile_is_the_one_of_the_budget(service, exported, files):
+    largest = largest_side(Restorer(exported / "mirnet", threads=1).spec, Settings.memory)
+    content = (files / "a.png").read_bytes()
+    assert service.post(params={**PICTURE, "tile": str(largest)}, content=content).status_code == 200
+    refused = service.post(params={**PICTURE, "tile": str(largest + 1)}, content=content)
+    assert refused.status_code == 422
+    assert f"may have at most {largest} here" in refused.json()["error"]
+
+
+def test_the_limit_of_a_request_is_said_once(exported):
+    from paddle_restore.cli.serve import add_arguments
+    from paddle_restore.serving.app import create_app
+    from paddle_restore.serving.service import Service
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    settings = Settings((exported / "mirnet",))
+    service = Service(settings)
+    document = create_app(service).openapi()["paths"]["/v1/restore"]["post"]["responses"]["413"]
+    assert settings.max_bytes == service.described().limits.bytes == 128_000_000
+    assert parser.get_default("max_mb") == 128
+    assert "larger than 128 MB" in document["content"]["application/json"]["example"]["error"]
+    for name in ("README.md", "README_cn.md"):
+        assert "| `--max_mb` | 128 |" in (ROOT / "deploy" / name).read_text(encoding="utf-8")
+
+
 def test_a_body_is_bounded_while_it_comes(service):
     def endless():
         for _ in range(1000):
@@ -223,17 +263,22 @@ def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(ser
 
 
 def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monkeypatch):
-    from paddle_restore.serving.jobs import Job, perform
     from paddle_restore.serving.problem import Problem
+    from paddle_restore.serving.processing import RestoreRequest, process
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "a.png").write_bytes((files / "a.png").read_bytes())
     monkeypatch.setattr(os, "replace", full)
-    job = Job("restore", "x", str(tmp_path / "a.png"), "a.png")
+    request = RestoreRequest("restore", "x", str(tmp_path / "a.png"), "a.png")
     with pytest.raises(Problem, match="No space left") as caught:
-        perform(Restorer(exported / "mirnet", threads=1), job, 10_000, 1.0, lambda *_: None)
+        process(
+            Restorer(exported / "mirnet", threads=1),
+            request,
+            Settings((exported / "mirnet",)),
+            lambda *_: None,
+        )
     assert caught.value.status == 503
 
 
@@ -245,7 +290,6 @@ def test_bugs_and_a_full_disk_are_answered_and_counted(exported, monkeypatch, er
 
     from paddle_restore.serving.app import create_app
     from paddle_restore.serving.service import Service
-    from paddle_restore.serving.settings import Settings
 
     async def fail(*_):
         raise error

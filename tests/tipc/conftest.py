@@ -11,11 +11,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Fails in the command that $BROKEN names; says $SAID; talks enough for `tee` to be the last to end.
+# Fails in the command that $BROKEN names; prints $OUTPUT and enough lines for `tee` to end last.
 STAND_IN = """#!/bin/sh
 echo "$@" >> "$CALLS"
 echo "${CUDA_VISIBLE_DEVICES-all}: $*" >> "$CALLS.gpus"
-echo "$SAID"
+echo "$OUTPUT"
 seq 1 2000
 case "$*" in *"/$BROKEN"*) echo "planted" >&2; exit 3 ;; esac
 case "$*" in *"paddle_restore serve"*)
@@ -57,7 +57,7 @@ def tipc(tmp_path):
             "PYTHON": str(stand_in),
             "CALLS": str(calls),
             "BROKEN": broken,
-            "SAID": "",
+            "OUTPUT": "",
             **variables,
         }
         done = subprocess.run(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from paddle_restore.inference.report import Recorder
-from paddle_restore.models import list_models
+from test_tipc import make_configs
 from tests.conftest import ROOT
 
 TRAIN = """\
@@ -86,8 +86,8 @@ def test_several_processes_are_compared_with_one(compare, tmp_path):
         assert compare("--log_file", str(path)).returncode == 1
 
 
-@pytest.mark.parametrize("model", list_models())
-def test_what_run_all_compares_is_recorded(model):
+@pytest.mark.parametrize("model", make_configs.NETWORKS)
+def test_the_numbers_of_every_network_of_the_table_are_recorded(model):
     for mode in ("lite_train_lite_infer", "paddle2onnx_infer"):
         assert (ROOT / f"test_tipc/results/{model}_{mode}.txt").is_file()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
+from paddle_restore.cli.main import load_command
 from paddle_restore.engine.config import load_config
-from paddle_restore.models import list_models
+from paddle_restore.models import list_models, small_arguments
+from test_tipc import make_configs
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "test_tipc/configs"
@@ -47,10 +49,26 @@ class Lines:
 def parse(command: str, options: list[str]) -> argparse.Namespace:
     """Let the tool's own parser read a command, as `python tools/X.py …` would."""
     script, *words = command.split()
-    module = import_module(f"paddle_restore.cli.{Path(script).stem}")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    module.add_arguments(parser)
+    load_command(Path(script).stem).add_arguments(parser)
     return parser.parse_args([*words, *options])
+
+
+def test_the_written_files_are_current():
+    stale = [path for path, text in make_configs.contents().items() if path.read_text() != text]
+    assert not stale, "run: python test_tipc/make_configs.py"
+
+
+def test_a_network_without_a_line_in_the_table_gets_its_files_by_rule(monkeypatch):
+    monkeypatch.setattr(make_configs, "NETWORKS", {})
+    contents = make_configs.contents()
+    files = {path.relative_to(ROOT / "test_tipc").as_posix(): text for path, text in contents.items()}
+    assert "mirnet) published=configs/mirnet/sidd_1card.yml kind=srgb set= crop=64 ;;" in files["networks.sh"]
+    lite = yaml.safe_load(files["configs/mirnet/lite.yml"])
+    assert lite["model"] == {"id": "mirnet", "args": small_arguments("mirnet")}
+    assert lite["objective"] == {"kind": "supervised", "losses": {"charbonnier_clipped": 1.0}}
+    assert lite["data"] == {"kind": "pairs", "root": "test_tipc/data/lite/pairs", "crop": 32, "limit": 2}
+    assert files[f"configs/mirnet/{MAIN}"] == (CONFIGS / "mirnet" / MAIN).read_text()
 
 
 def test_every_network_has_its_files():

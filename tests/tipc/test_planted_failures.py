@@ -127,6 +127,18 @@ def test_prepare_and_the_whole_loop_fail_with_what_they_run(tipc, data):
         assert f"failed: {MODEL} " in done.stdout
 
 
+def test_a_network_without_recorded_numbers_passes_and_the_script_says_so(tipc, data):
+    results = tipc.root / f"test_tipc/results/{MODEL}_{LITE}.txt"
+    results.unlink()
+    done = tipc("run_all.sh", MODEL, TIPC_DATA=str(data), TIPC_WEIGHTS="some.pth")
+    assert done.returncode == 0
+    assert f"no numbers are recorded in test_tipc/results/{results.name}, nothing was compared" in done.stdout
+    compared = [call for call in done.calls if "compare_results.py" in call]
+    assert compared
+    assert not [call for call in compared if results.name in call]
+    assert tipc("run_all.sh", MODEL, broken="train.py", TIPC_DATA=str(data)).returncode == 1
+
+
 def test_a_benchmark_without_speed_in_its_log_fails(tipc):
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train").returncode == 1
     assert tipc("benchmark_train.sh", TRAIN, "benchmark_train", "bs1").returncode == 2
@@ -137,11 +149,11 @@ def test_the_speed_is_the_mean_without_the_first_two_iterations(tipc, awk):
     if not shutil.which(awk):
         pytest.skip(f"no {awk} here")
     (tipc.root / "my tools/awk").symlink_to(shutil.which(awk))
-    said = "\n".join(
+    output = "\n".join(
         f"[train] iter: {n}, loss: 0.{n}, avg_batch_cost: {cost} sec, avg_samples: 4, avg_ips: 9 images/sec"
         for n, cost in enumerate((9, 9, 0.5, 1.5), 1)
     )
-    done = tipc("benchmark_train.sh", TRAIN, "benchmark_train", SAID=said)
+    done = tipc("benchmark_train.sh", TRAIN, "benchmark_train", OUTPUT=output)
     assert done.returncode == 0, done.stdout + done.stderr
     speed = (tipc.root / f"test_tipc/output/{MODEL}/benchmark_train/speed.txt").read_text()
     shown = "dynamic_bs1_fp32_DP_N1C1 on cpu: ips: 4.0000 samples/s, loss: 0.4, over 2 iterations"

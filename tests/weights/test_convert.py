@@ -9,48 +9,42 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_restore.alignment import CASES, GoldenFolder, aligned_models
+from paddle_restore.alignment import GoldenFolder, aligned_models, golden_of
 from paddle_restore.alignment.steps import forward, golden_batch
 from paddle_restore.cli import convert_weights
 from paddle_restore.errors import UserError
 from paddle_restore.models import create_model, model_spec
 from paddle_restore.weights import convert_state_dict, load_into, load_pdparams, read_weights, recognise
 from paddle_restore.weights.safetensors import save_safetensors
-from tests.conftest import ROOT
+from tests.conftest import GOLDEN
 from tests.golden.procedural import procedural_input, procedural_tf_weight, procedural_weight
 
-GOLDEN = ROOT / "tests" / "golden"
 TENSORFLOW = {"sid_unet": "sid_tf_sony", "sid_unet_xtrans": "sid_tf_fuji"}
 
 
-@pytest.fixture(scope="module")
-def golden(shared):
-    return shared / "golden"
-
-
-def tensorflow_reference(golden, model):
-    variables = json.loads((golden / "tf_models.json").read_text())[TENSORFLOW[model]]["variables"]
+def tensorflow_reference(model):
+    variables = json.loads((GOLDEN / "tf_models.json").read_text())[TENSORFLOW[model]]["variables"]
     return {name: procedural_tf_weight(name, shape) for name, shape in variables.items()}
 
 
-def assert_authors_output(golden, network, model):
+def assert_authors_output(network, model):
     name = TENSORFLOW[model]
-    shape = json.loads((golden / "tf_models.json").read_text())[name]["input_shape_nhwc"]
+    shape = json.loads((GOLDEN / "tf_models.json").read_text())[name]["input_shape_nhwc"]
     x = procedural_input(f"{name}/input", tuple(shape)).transpose(0, 3, 1, 2)
     output = network(paddle.to_tensor(x)).numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(output, np.load(golden / f"{name}.npz")["output_nhwc"], atol=1e-5)
+    np.testing.assert_allclose(output, np.load(GOLDEN / f"{name}.npz")["output_nhwc"], atol=1e-5)
 
 
 @pytest.mark.parametrize("model", TENSORFLOW)
-def test_tensorflow_variables_give_the_authors_output(golden, model):
+def test_tensorflow_variables_give_the_authors_output(model):
     network = create_model(model)
-    load_into(network, convert_state_dict(tensorflow_reference(golden, model), model))
-    assert_authors_output(golden, network, model)
+    load_into(network, convert_state_dict(tensorflow_reference(model), model))
+    assert_authors_output(network, model)
 
 
 @pytest.mark.parametrize("model", TENSORFLOW)
-def test_tensorflow_networks_are_recognised(golden, model):
-    network, arguments, _ = recognise(tensorflow_reference(golden, model))
+def test_tensorflow_networks_are_recognised(model):
+    network, arguments, _ = recognise(tensorflow_reference(model))
     assert network.spec.id == model
     assert arguments == {}
 
@@ -141,7 +135,7 @@ def convert(*arguments):
     return convert_weights.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
-def test_the_command_on_lambas_real_weights(shared, golden, tmp_path, capsys):
+def test_the_command_on_lambas_real_weights(shared, tmp_path, capsys):
     output = tmp_path / "lamba.pdparams"
     assert convert("--source", shared / "weights" / "lamba_official.pth", "--output", output) == 0
     printed = capsys.readouterr().out
@@ -149,37 +143,37 @@ def test_the_command_on_lambas_real_weights(shared, golden, tmp_path, capsys):
     assert "non-commercial" in printed
     network = create_model("lamba")
     load_into(network, load_pdparams(output))
-    values = np.load(golden / "lamba_official.npz")
+    values = np.load(shared / "golden" / "lamba_official.npz")
     ours = network(paddle.to_tensor(values["input"])).numpy()
     np.testing.assert_allclose(ours, values["output"], atol=1e-5)
 
 
 @pytest.mark.parametrize("id", aligned_models())
 def test_the_command_on_every_networks_published_names(id, tmp_path, capsys):
-    reference = GoldenFolder(GOLDEN).reference(CASES[id].golden)
+    reference = GoldenFolder(GOLDEN).reference(golden_of(id))
     source, output = tmp_path / "published", tmp_path / "ours.safetensors"
     save_safetensors(source, reference.weights)
     assert convert("--source", source, "--output", output) == 0
     printed = capsys.readouterr().out
     assert f"recognised {id} " in printed
     assert model_spec(id).licence in printed
-    network = create_model(id, **CASES[id].args)
+    network = create_model(id, **golden_of(id).args)
     load_into(network, read_weights(output))
-    ours = forward(network, golden_batch(CASES[id], reference))
+    ours = forward(network, golden_batch(reference))
     np.testing.assert_allclose(ours, reference.output, rtol=0, atol=1e-4 * np.abs(reference.output).max())
 
 
 @pytest.mark.parametrize("id", ["mirnet", "mirnet_v2"])
 @pytest.mark.parametrize("shape", [(0, 3, 3, 3), (7, 3, 3, 3), (10**6, 3, 3, 3), (10**6, 0), ()])
 def test_sizes_that_no_network_can_have(id, shape):
-    weights = dict(GoldenFolder(GOLDEN).reference(CASES[id].golden).weights)
+    weights = dict(GoldenFolder(GOLDEN).reference(golden_of(id)).weights)
     weights["conv_in.weight"] = np.broadcast_to(np.float32(0), shape)  # takes no memory
     with pytest.raises(UserError, match="fit none"):
         recognise(weights, id)
 
 
 @pytest.mark.parametrize("ending", [".pdparams", ".safetensors"])
-def test_the_command_on_the_real_tensorflow_checkpoint(shared, golden, tmp_path, capsys, ending):
+def test_the_command_on_the_real_tensorflow_checkpoint(shared, tmp_path, capsys, ending):
     source, output = shared / "weights" / "sid_sony_tf" / "model.ckpt", tmp_path / f"sid{ending}"
     assert convert("--source", source, "--output", output) == 0
     printed = capsys.readouterr().out
@@ -190,12 +184,10 @@ def test_the_command_on_the_real_tensorflow_checkpoint(shared, golden, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
     network = create_model("sid_unet")
     load_into(network, read_weights(output))
-    assert_authors_output(golden, network, "sid_unet")
+    assert_authors_output(network, "sid_unet")
 
 
-def test_lambas_published_weights_say_their_licence_and_give_the_authors_output(
-    shared, golden, tmp_path, capsys
-):
+def test_lambas_published_weights_say_their_licence_and_give_the_authors_output(shared, tmp_path, capsys):
     output = tmp_path / "lamba.pdparams"
     assert convert("--source", shared / "weights" / "lamba_official.pth", "--output", output) == 0
     printed = capsys.readouterr().out
@@ -205,7 +197,7 @@ def test_lambas_published_weights_say_their_licence_and_give_the_authors_output(
     assert create_model("lamba").spec.licence in line
     network = create_model("lamba")
     load_into(network, read_weights(output))
-    arrays = np.load(golden / "lamba_official.npz")
+    arrays = np.load(shared / "golden" / "lamba_official.npz")
     got = network.deployed()(paddle.to_tensor(arrays["input"])).numpy()
     np.testing.assert_allclose(got, arrays["output"], atol=1e-5)
 

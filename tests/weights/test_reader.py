@@ -9,7 +9,6 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -18,8 +17,7 @@ import pytest
 from paddle_restore.errors import UserError
 from paddle_restore.weights import read_weights
 from paddle_restore.weights.safetensors import save_safetensors
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+from tests.conftest import GOLDEN
 
 
 def refused(path, data, message):
@@ -67,7 +65,7 @@ def test_pytorch_files(name, tmp_path):
 
 def test_lambas_official_weights(shared):
     state = read_weights(shared / "weights" / "lamba_official.pth")
-    shapes = json.loads((shared / "golden" / "models.json").read_text())["models"]["lamba"]["state_dict"]
+    shapes = json.loads((GOLDEN / "models.json").read_text())["models"]["lamba"]["state_dict"]
     assert {name: list(array.shape) for name, array in state.items()} == shapes
     assert all(np.isfinite(array).all() for array in state.values())
 

@@ -1,74 +1,86 @@
-"""Libraries that run an exported folder; all give the same pixels."""
+"""Libraries that run an exported folder. All give the same pixels.
+
+A backend is a module of this package, or one of another package that an entry point of the group
+`paddle_restore.inference.backends` names. Its name is the module's (or the entry point's). It has a class
+`Network`, made from (folder, package, device, precision, threads), that is an `OpenedNetwork` and raises
+UserError where library, folder or machine cannot do what is asked.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-from paddle_restore.errors import UserError
+from paddle_restore.devices import check_device_name, thread_count
+from paddle_restore.errors import UserError, line_of
+from paddle_restore.inference.network import OpenedNetwork
 from paddle_restore.inference.package import Package, read_package
+from paddle_restore.registry import find_modules
 
-# Made from (folder, package, device, precision, threads).
-_CLASSES = {
-    "paddle": "PaddleNetwork",
-    "onnx": "OnnxNetwork",
-    "openvino": "OpenVinoNetwork",
-}
-BACKENDS = tuple(_CLASSES)
+DEFAULT = "paddle"
+EAGER = "eager"
+"""What the command line calls a network's own code (`inference.eager`), which runs no exported folder."""
 PRECISIONS = ("fp32", "bf16", "fp16")
 """fp32 everywhere; bf16 on CPUs that have it, by Paddle Inference and OpenVINO; fp16 on GPUs."""
 
 
+def find_backends() -> dict[str, str]:
+    """Return the modules of all backends by their names, the default first; none is imported."""
+    found = find_modules(__name__)
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != DEFAULT, name))}
+
+
 def open_network(
     folder: str | Path,
-    backend: str = "paddle",
+    backend: str = DEFAULT,
     device: str = "cpu",
     precision: str = "fp32",
     threads: Optional[int] = None,
-) -> Any:
+) -> OpenedNetwork:
     """Open an exported folder as a function of NumPy arrays.
 
     The network maps (N, C, H, W) float32 [, noise] to (N, 3, scale*H, scale*W) float32, and carries
     `name` (what reports print) and `threads`. `backend` is `paddle` (Paddle Inference), `onnx` (ONNX
-    Runtime) or `openvino`; `threads` defaults to the cores that this process may use.
+    Runtime), `openvino`, or the name of another package's backend; `threads` defaults to `thread_count()`.
 
     Raises UserError where the library is not installed, the folder has no graph for it, or library
     and machine do not have the precision.
     """
-    if backend not in BACKENDS or precision not in PRECISIONS:
+    backends = find_backends()
+    if backend not in backends or precision not in PRECISIONS:
         raise UserError(
             f"no backend {backend!r} with precision {precision!r}; "
-            f"backends: {', '.join(BACKENDS)}; precisions: {', '.join(PRECISIONS)}"
+            f"backends: {', '.join(backends)}; precisions: {', '.join(PRECISIONS)}"
         )
-    check_device(device)
+    check_device_name(device)
     if (precision, device) in (("fp16", "cpu"), ("bf16", "gpu")):
-        better = "bf16 or fp32" if device == "cpu" else "fp16 or fp32"
-        raise UserError(f"{precision} does not run on {device} here; use {better}")
+        choices = "bf16 or fp32" if device == "cpu" else "fp16 or fp32"
+        raise UserError(f"{precision} does not run on {device} here; use {choices}")
     package = read_package(folder)
-    # Imported when asked for: two of the three libraries are optional.
-    network = getattr(import_module(f"{__name__}.{backend}"), _CLASSES[backend])
-    return network(Path(folder), package, device, precision, threads or len(os.sched_getaffinity(0)))
+    network = _network_class(backend, backends[backend])
+    return network(Path(folder), package, device, precision, threads or thread_count())
 
 
-def check_device(device: str) -> None:
-    """Raise UserError for what is no kind of device."""
-    if device not in ("cpu", "gpu"):
-        raise UserError(f"no device {device!r}; devices: cpu, gpu")
+def _network_class(backend: str, module: str) -> Callable[..., OpenedNetwork]:
+    try:
+        return import_module(module).Network
+    except Exception as error:  # whatever another package's module raises
+        if module.startswith(f"{__name__}."):
+            raise
+        reason = f"{type(error).__name__}: {line_of(error, 200)}"
+        raise UserError(f"backend {backend!r}: {module} cannot be imported ({reason})") from None
 
 
-def check_paddle_gpu() -> None:
-    """Raise UserError where Paddle has no GPU: Paddle Inference would die with a segmentation fault."""
-    import paddle
+def graph_files(package: Package, folder: Path, graph: str) -> list[Path]:
+    """Return the files of a graph: of `paddle` program and parameters, of `onnx` the only one.
 
-    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
-        raise UserError(
-            "this PaddlePaddle finds no GPU; install paddlepaddle-gpu and a driver, or use device cpu"
-        )
-
-
-def require(package: Package, folder: str | Path, graph: str) -> None:
-    """Raise UserError where `folder` was not exported as `graph` (`paddle` or `onnx`)."""
-    if getattr(package.graph, "onnx" if graph == "onnx" else "program") is None:
+    Raises UserError where `folder` was exported without that graph.
+    """
+    files = package.graph
+    names = (files.onnx,) if graph == "onnx" else (files.program, files.parameters)
+    paths = [folder / name for name in names if name is not None]
+    if not paths:
         raise UserError(f"{folder}: has no {graph} graph; export it with --format {graph} (or all)")
+    return paths

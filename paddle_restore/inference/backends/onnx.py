@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.backends import require
+from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
 
@@ -17,7 +17,7 @@ except ImportError:
     onnxruntime = None
 
 
-class OnnxNetwork:
+class Network:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
 
     def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
@@ -25,16 +25,15 @@ class OnnxNetwork:
             raise UserError("backend onnx needs ONNX Runtime; pip install 'paddle_restore[onnx]'")
         if precision != "fp32":
             raise UserError(f"ONNX Runtime has no {precision} for these graphs; use openvino or paddle")
-        require(package, folder, "onnx")
+        (path,) = graph_files(package, folder, "onnx")
         provider = "CUDAExecutionProvider" if device == "gpu" else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise UserError("this ONNX Runtime has no GPU; install onnxruntime-gpu, or use --device cpu")
         self.threads = threads
         self.name = "ONNX Runtime"
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        path = folder / package.graph.onnx
         content = read_onnx(path)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=[provider])

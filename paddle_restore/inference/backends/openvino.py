@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.backends import require
+from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
 
@@ -17,33 +17,32 @@ try:
 except ImportError:
     openvino = None
 
-# Given for fp32 too: on a CPU that has bf16, OpenVINO computes in bf16 unless it is told otherwise.
+# Set for fp32 too: on a CPU that has bf16, OpenVINO computes in bf16 by default.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
-class OpenVinoNetwork:
+class Network:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W)."""
 
     def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
         if openvino is None:
             raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
-        require(package, folder, "onnx")
+        (path,) = graph_files(package, folder, "onnx")
         core = openvino.Core()
-        where = device.upper()
-        if where not in core.available_devices:
+        target = device.upper()
+        if target not in core.available_devices:
             raise UserError(f"OpenVINO finds no {device}; it has {', '.join(core.available_devices)}")
-        if precision == "bf16" and "BF16" not in core.get_property(where, "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and "BF16" not in core.get_property(target, "OPTIMIZATION_CAPABILITIES"):
             raise UserError("this CPU has no bf16 instructions; use --precision fp32")
         self.threads = threads
         self.name = "OpenVINO" if precision == "fp32" else f"OpenVINO {precision}"
         config = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
-            config["INFERENCE_NUM_THREADS"] = str(self.threads)
+            config["INFERENCE_NUM_THREADS"] = str(threads)
         self._lock = threading.Lock()
-        path = folder / package.graph.onnx
         content = read_onnx(path)
         try:
-            self._model = core.compile_model(core.read_model(content, b""), where, config)
+            self._model = core.compile_model(core.read_model(content, b""), target, config)
         except RuntimeError as error:
             reason = line_of(error, 200)
             raise UserError(f"{path}: OpenVINO cannot load it ({reason}); export it again") from None
@@ -51,6 +50,6 @@ class OpenVinoNetwork:
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         # A graph that draws its own noise has one input, and ignores what is given.
         arrays = [np.ascontiguousarray(array, np.float32) for array in inputs[: len(self._model.inputs)]]
-        # The result lives in the request's own memory, which the next call, of any thread, writes to.
+        # The next call, of any thread, writes to the memory of this result.
         with self._lock:
             return self._model(arrays)[0].copy()

@@ -1,4 +1,4 @@
-"""Run an exported graph by Paddle Inference. Its workarounds live here and nowhere else."""
+"""Run an exported graph by Paddle Inference. Only this module has workarounds for its faults."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import numpy as np
 import paddle
 from paddle import inference
 
+from paddle_restore.devices import check_device
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import check_paddle_gpu, require
+from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.package import Package
 
-# Paddle 3.3.1 stores leaky_relu's slope as a double, and oneDNN's fusion of convolution with
-# activation (or concatenation) reads it as a float: the process dies with a segmentation fault
-# on SID and MIRNetV2. The names in Paddle's own log (..._mkldnn_...) delete nothing.
+# Paddle 3.3.1 stores leaky_relu's slope as a double. oneDNN's fusion of a convolution with an activation
+# (or concatenation) reads it as a float, and the process ends in a segmentation fault on SID and MIRNetV2.
+# The names that Paddle's own log shows (..._mkldnn_...) delete nothing.
 _BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
 
 
-class PaddleNetwork:
+class Network:
     """An exported folder as a function of NumPy arrays: (N, C, H, W) [, noise] -> (N, 3, s*H, s*W).
 
-    Noise is ignored by a graph that draws its own.
+    A graph that draws its own noise ignores what it is given.
     """
 
     def __init__(self, folder: Path, package: Package, device: str, precision: str, threads: int):
-        require(package, folder, "paddle")
-        if package.graph.program.endswith(".json") and paddle.__version__.startswith("2."):
-            # Paddle 2 would not refuse it but die with a segmentation fault.
+        files = graph_files(package, folder, "paddle")
+        if files[0].suffix == ".json" and paddle.__version__.startswith("2."):
+            # Paddle 2 would end in a segmentation fault.
             raise UserError(
                 f"{folder}: was exported by Paddle {package.paddle}, Paddle {paddle.__version__} cannot "
                 "read it; run it by Paddle 3, or export the weights again with this one"
             )
-        files = [str(folder / name) for name in (package.graph.program, package.graph.parameters)]
         self.threads = threads
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
-        self.config = config = inference.Config(*files)
+        self.config = config = inference.Config(*map(str, files))
         config.disable_glog_info()
         if device == "gpu":
-            check_paddle_gpu()
+            check_device(device)
             half = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
             config.enable_use_gpu(256, 0, half)
         else:
@@ -57,10 +57,10 @@ class PaddleNetwork:
             raise UserError(
                 f"{folder}: Paddle Inference cannot load it ({reason}); export the model again"
             ) from None
-        known = self._predictor.get_input_names()
-        if sorted(known) != sorted(package.graph.inputs):
+        names = self._predictor.get_input_names()
+        if sorted(names) != sorted(package.graph.inputs):
             raise UserError(
-                f"{folder}: the graph takes {', '.join(known)}, and inference.yml says "
+                f"{folder}: the graph takes {', '.join(names)}, and inference.yml says "
                 f"{', '.join(package.graph.inputs) or 'nothing'}; export the model again"
             )
         self._lock = threading.Lock()
@@ -74,12 +74,12 @@ class PaddleNetwork:
             if not paddle.base.core.supports_bfloat16_fast_performance():
                 raise UserError("this CPU has no bf16 instructions; use --precision fp32")
             self.config.enable_mkldnn_bfloat16()
-        # enable_memory_optim() is left alone: with a PIR graph it fails next to delete_pass.
+        # No enable_memory_optim(): with a PIR graph it fails together with delete_pass.
         for name in _BROKEN_ONEDNN_PASSES:
             self.config.delete_pass(name)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
-        with self._lock:  # the handles are one memory: another thread's picture would be taken for this one
+        with self._lock:  # all threads share the memory of the handles
             for handle, array in zip(self._inputs, inputs):
                 handle.copy_from_cpu(np.ascontiguousarray(array, np.float32))
             self._predictor.run()

@@ -1,7 +1,7 @@
-// Before and after, one over the other, with a border between them that moves.
-import { $, say } from "/words.js";
+// The pictures before and after, one over the other. A border between them can be moved.
+import { $, text } from "./language.js";
 
-/** Show pictures; `before` may be null. Resolves when they are there. */
+/** Show two pictures; `before` may be null. Resolves when they are loaded. */
 export async function compare(before, after) {
   await load($("after"), after);
   const comparable = before !== null && (await load($("before"), before).then(() => true, () => false));
@@ -17,7 +17,7 @@ function load(image, blob) {
   return image.decode();
 }
 
-/** 100 %: one pixel of the picture is one pixel of the screen. */
+/** Fit the pictures to the page, or (`full`) show each pixel as one pixel of the screen. */
 export function view(full) {
   const { naturalWidth, naturalHeight } = $("after");
   $("viewer").classList.toggle("full", full);
@@ -33,7 +33,7 @@ export function view(full) {
 export function showSlider() {
   const value = Number($("compare").value);
   $("stage").style.setProperty("--at", `${value}%`);
-  $("compare").setAttribute("aria-valuetext", say("compare_value", { n: Math.round(value) }));
+  $("compare").setAttribute("aria-valuetext", text("compare_value", { n: Math.round(value) }));
 }
 
 function drag(event) {
@@ -44,7 +44,7 @@ function drag(event) {
 
 function startDrag(event) {
   const full = $("viewer").classList.contains("full");
-  if (full && event.target !== $("grip")) return; // there, the picture is moved
+  if (full && event.target !== $("grip")) return; // at 100 % a drag scrolls the picture
   if ($("grip").hidden || event.button) return;
   event.preventDefault();
   drag(event);

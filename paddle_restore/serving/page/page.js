@@ -1,45 +1,44 @@
-import { compare, showSlider, view } from "/compare.js";
-import { cancel, send } from "/request.js";
-import { $, canSay, chooseLanguage, chosenLanguage, saved, say } from "/words.js";
+import { compare, showSlider, view } from "./compare.js";
+import { cancel, send } from "./request.js";
+import { $, hasText, chooseLanguage, chosenLanguage, saved, text } from "./language.js";
 
-const SHOWN_BY_BROWSERS = [".png", ".jpg", ".jpeg", ".webp", ".bmp"];
 const THEMES = ["auto", "light", "dark"];
 
 let theme = saved("theme") || "auto";
 let models = [];
 let limits = {};
 let chosen = null; // the File
-let busy = false; // with a restoration
+let busy = false; // while a file is restored
 let result = null; // {blob, file, name, answer}
-let lastError = null; // a function that says it, for a change of language
-let lastStatus = () => ""; // likewise
+let showLastError = null; // again, after a change of language
+let statusText = () => ""; // in the chosen language
 
-// --- words ------------------------------------------------------------------------------------
+// --- texts ------------------------------------------------------------------------------------
 
-function speak() {
+function showTexts() {
   document.documentElement.lang = chosenLanguage() === "zh" ? "zh-CN" : "en";
-  document.title = say("title");
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  document.title = text("title");
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
   $("language").value = chosenLanguage();
-  $("before").alt = say("alt_before");
-  $("after").alt = say("alt_after");
+  $("before").alt = text("alt_before");
+  $("after").alt = text("alt_after");
   showTheme();
   showModels();
   showChosen();
   showRatio();
   showSlider();
   if (result) showFacts();
-  if (lastError) lastError();
-  tell(lastStatus);
+  if (showLastError) showLastError();
+  showStatus(statusText);
 }
 
-function tell(words) {
-  lastStatus = words;
-  if ($("status").textContent !== words()) $("status").textContent = words();
+function showStatus(textOf) {
+  statusText = textOf;
+  if ($("status").textContent !== textOf()) $("status").textContent = textOf();
 }
 
 function showTheme() {
-  $("theme").textContent = say(`theme_${theme}`);
+  $("theme").textContent = text(`theme_${theme}`);
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
 }
@@ -49,11 +48,11 @@ function showTheme() {
 async function loadModels() {
   try {
     const answer = await fetch("/v1/models", { headers: authorisation() });
-    if (!answer.ok) return fail(answer.status, (await answer.json()).error);
+    if (!answer.ok) return showError(answer.status, (await answer.json()).error);
     ({ models, limits } = await answer.json());
     clearError();
   } catch {
-    return fail("network");
+    return showError("network");
   }
   showModels();
   chooseModel();
@@ -63,9 +62,9 @@ function showModels() {
   const list = $("model");
   const before = list.value;
   list.replaceChildren(
-    ...models.map((model) => new Option(say(`model_${model.input}`, { name: model.name }), model.name)),
+    ...models.map((model) => new Option(text(`model_${model.input}`, { name: model.name }), model.name)),
   );
-  for (const input of ["picture", "raw"]) // an example that no model takes is none
+  for (const input of ["picture", "raw"]) // offer only examples that a model takes
     $(`example-${input}`).hidden = models.length > 0 && !models.some((one) => one.input === input);
   if (before) list.value = before;
   showModel();
@@ -78,8 +77,8 @@ function model() {
 function showModel() {
   const one = model();
   const count = one && one.parameters;
-  const parameters = count >= 1e6 ? say("million", { n: (count / 1e6).toFixed(1) }) : say("few", { n: count });
-  $("licence").textContent = one ? (count ? say("model_note", { parameters, licence: one.licence }) : one.licence) : "";
+  const parameters = count >= 1e6 ? text("million", { n: (count / 1e6).toFixed(1) }) : text("few", { n: count });
+  $("licence").textContent = one ? (count ? text("model_note", { parameters, licence: one.licence }) : one.licence) : "";
   $("ratio-options").hidden = !(one && one.input === "raw");
 }
 
@@ -88,7 +87,7 @@ function suffix(name) {
   return dot < 0 ? "" : name.slice(dot).toLowerCase();
 }
 
-/** Keep the chosen model where it takes the file, else take the first that does. */
+/** Keep the chosen model where it takes the file, else choose the first that does. */
 function chooseModel() {
   if (!chosen || !models.length) return;
   const fits = (one) => one.suffixes.includes(suffix(chosen.name));
@@ -101,7 +100,7 @@ function chooseModel() {
 }
 
 function ratio() {
-  // 1 to 300, by equal factors.
+  // The slider goes from 1 to 300 by equal factors.
   const value = 300 ** ($("ratio").value / 100);
   return value < 10 ? value.toFixed(1) : value.toFixed(0);
 }
@@ -112,7 +111,7 @@ function showRatio() {
   $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
 }
 
-function take(file) {
+function chooseFile(file) {
   chosen = file;
   clearError();
   showChosen();
@@ -121,21 +120,21 @@ function take(file) {
 }
 
 function showChosen() {
-  $("chosen").textContent = chosen ? say("size", { name: chosen.name, size: megabytes(chosen.size) }) : "";
+  $("chosen").textContent = chosen ? text("size", { name: chosen.name, size: megabytes(chosen.size) }) : "";
 }
 
 function megabytes(bytes) {
   return (bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1);
 }
 
-async function takeExample(name) {
+async function chooseExample(name) {
   try {
     const answer = await fetch(`/${name}`);
-    if (!answer.ok) return fail(answer.status, "", { seconds: answer.headers.get("Retry-After") || "30" });
-    take(new File([await answer.blob()], name));
+    if (!answer.ok) return showError(answer.status, "", { seconds: answer.headers.get("Retry-After") || "30" });
+    chooseFile(new File([await answer.blob()], name));
     $("restore").focus();
   } catch {
-    fail("network");
+    showError("network");
   }
 }
 
@@ -152,9 +151,9 @@ async function restore(event) {
   if (!models.length) await loadModels();
   const one = model();
   if (!one) return;
-  if (!models.some((any) => any.suffixes.includes(suffix(chosen.name)))) return fail("kind");
+  if (!models.some((any) => any.suffixes.includes(suffix(chosen.name)))) return showError("kind");
   if (chosen.size > limits.bytes)
-    return fail("large", "", { size: megabytes(chosen.size), most: Math.floor(limits.bytes / 1e6) });
+    return showError("large", "", { size: megabytes(chosen.size), limit: Math.floor(limits.bytes / 1e6) });
   const file = chosen;
   const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
   const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
@@ -163,10 +162,10 @@ async function restore(event) {
     const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
     const before = await original(file, one, answer.ratio);
     await show(file, before, answer);
-    tell(() => say("ready"));
+    showStatus(() => text("ready"));
   } catch (problem) {
-    if (problem.cancelled) tell(() => say("cancelled"));
-    else fail(problem.status, problem.detail, { seconds: problem.retry });
+    if (problem.cancelled) showStatus(() => text("cancelled"));
+    else showError(problem.status, problem.detail, { seconds: problem.retry });
   } finally {
     end();
   }
@@ -178,7 +177,7 @@ function begin() {
   $("cancel").hidden = false;
   $("working").hidden = false;
   $("progress").hidden = false;
-  progress(0, () => say("sending", { n: 0 }));
+  progress(0, () => text("sending", { n: 0 }));
 }
 
 function end() {
@@ -189,23 +188,27 @@ function end() {
   if (!$("error").hidden) $("working").hidden = true;
 }
 
-function progress(value, words) {
-  if (value === null) $("progress").removeAttribute("value");
-  else $("progress").value = value;
-  tell(words);
+function progress(share, textOf) {
+  if (share === null) $("progress").removeAttribute("value");
+  else $("progress").value = share;
+  showStatus(textOf);
 }
 
-/** What the browser can show of the file itself: the file, or the service's view of it; or null. */
+/** Return the file where the browser can show it, else the service's preview; null where there is none. */
 async function original(file, one, used) {
-  if (SHOWN_BY_BROWSERS.includes(suffix(file.name))) return file;
+  if (one.input === "picture" && (await canShow(file))) return file;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
-    const fetching = () => progress(null, () => say("receiving"));
+    const fetching = () => progress(null, () => text("receiving"));
     return (await send("/v1/preview", file, parameters, authorisation(), fetching)).blob;
   } catch (problem) {
     if (problem.cancelled) throw problem;
     return null;
   }
+}
+
+function canShow(file) {
+  return createImageBitmap(file).then((bitmap) => bitmap.close() ?? true, () => false);
 }
 
 // --- the result -------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ function showFacts() {
   const { seconds, ratio: used, model: name } = result.answer;
   const { naturalWidth: width, naturalHeight: height } = $("after");
   const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
-  $("facts").textContent = say(used ? "facts_ratio" : "facts", values);
+  $("facts").textContent = text(used ? "facts_ratio" : "facts", values);
 }
 
 function download(blob, ending) {
@@ -243,36 +246,37 @@ async function downloadJpeg() {
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0);
-  canvas.toBlob((blob) => (blob ? download(blob, "jpg") : fail("jpeg")), "image/jpeg", 0.95);
+  canvas.toBlob((blob) => (blob ? download(blob, "jpg") : showError("jpeg")), "image/jpeg", 0.95);
 }
 
 // --- errors -----------------------------------------------------------------------------------
 
-function fail(what, detail = "", values = {}) {
-  lastError = () => {
-    const key = `error_${what}`;
-    $("error-words").textContent = say(canSay(key) ? key : "error_500", values);
+/** `kind`: an HTTP status, or what the page itself found; `detail`: the service's own line, in English. */
+function showError(kind, detail = "", values = {}) {
+  showLastError = () => {
+    const key = `error_${kind}`;
+    $("error-words").textContent = text(hasText(key) ? key : "error_500", values);
     $("error-detail").textContent = detail;
   };
   $("error").hidden = false;
-  lastError();
-  if (what === 401) {
+  showLastError();
+  if (kind === 401) {
     $("token-option").hidden = false;
     $("token").focus();
   }
 }
 
 function clearError() {
-  lastError = null;
+  showLastError = null;
   $("error").hidden = true;
 }
 
 // --- events -----------------------------------------------------------------------------------
 
-$("file").addEventListener("click", () => ($("file").value = "")); // so that the same file is a change, too
-$("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0]));
-$("example-picture").addEventListener("click", () => takeExample("example.png"));
-$("example-raw").addEventListener("click", () => takeExample("example.dng"));
+$("file").addEventListener("click", () => ($("file").value = "")); // so that choosing the same file again is a change
+$("file").addEventListener("change", () => $("file").files[0] && chooseFile($("file").files[0]));
+$("example-picture").addEventListener("click", () => chooseExample("example.png"));
+$("example-raw").addEventListener("click", () => chooseExample("example.dng"));
 $("model").addEventListener("change", showModel);
 $("token").addEventListener("change", loadModels);
 for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
@@ -283,7 +287,7 @@ $("png").addEventListener("click", () => download(result.blob, "png"));
 $("jpeg").addEventListener("click", downloadJpeg);
 $("language").addEventListener("change", () => {
   chooseLanguage($("language").value);
-  speak();
+  showTexts();
 });
 $("theme").addEventListener("click", () => {
   theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
@@ -296,8 +300,8 @@ document.addEventListener("dragover", () => $("drop").classList.add("over"));
 document.addEventListener("dragleave", () => $("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => {
   $("drop").classList.remove("over");
-  if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+  if (event.dataTransfer.files[0]) chooseFile(event.dataTransfer.files[0]);
 });
 
-speak();
+showTexts();
 loadModels();

@@ -1,5 +1,5 @@
-// One request at a time: a file out, a picture in.
-import { say } from "/words.js";
+// Sends a file to the service and fetches the picture. One request at a time.
+import { text } from "./language.js";
 
 let running = null; // the XMLHttpRequest
 
@@ -7,31 +7,34 @@ export function cancel() {
   if (running) running.abort();
 }
 
-/** Send a file, telling `progress(share or null, words)`; resolve to {blob, seconds, ratio, model}, or reject with {status, detail}. */
+/**
+ * Send a file. `progress` is called with a share from 0 to 1, or null, and a function that returns the text.
+ * Resolves to {blob, seconds, ratio, model}; rejects with {status, detail, retry} or {cancelled}.
+ */
 export function send(address, file, parameters, headers, progress) {
   return new Promise((resolve, reject) => {
     const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
     const request = new XMLHttpRequest();
     running = request;
     let watch = 0;
-    const finish = (how, what) => {
+    const finish = (settle, value) => {
       clearInterval(watch);
       running = null;
-      how(what);
+      settle(value);
     };
     request.open("POST", `${address}?${new URLSearchParams(parameters)}`);
     request.responseType = "blob";
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.setRequestHeader("X-Request-Id", id);
     request.upload.onprogress = (event) =>
-      progress((0.3 * event.loaded) / event.total, () => say("sending", { n: Math.round((100 * event.loaded) / event.total) }));
+      progress((0.3 * event.loaded) / event.total, () => text("sending", { n: Math.round((100 * event.loaded) / event.total) }));
     request.upload.onload = () => {
-      progress(null, () => say("waiting"));
-      watch = setInterval(() => ask(id, headers, progress), 400);
+      progress(null, () => text("waiting"));
+      watch = setInterval(() => askProgress(id, headers, progress), 400);
     };
     request.onprogress = (event) => {
       clearInterval(watch);
-      if (request.status === 200) progress(0.9 + (0.1 * event.loaded) / event.total, () => say("receiving"));
+      if (request.status === 200) progress(0.9 + (0.1 * event.loaded) / event.total, () => text("receiving"));
     };
     request.onabort = () => finish(reject, { cancelled: true });
     request.onerror = () => finish(reject, { status: "network" });
@@ -48,7 +51,7 @@ export function send(address, file, parameters, headers, progress) {
       try {
         detail = JSON.parse(await request.response.text()).error;
       } catch {
-        // A proxy's own error page says nothing that helps.
+        // A proxy's error page is no JSON and does not help.
       }
       return finish(reject, { status: request.status, detail, retry: header("Retry-After") || "30" });
     };
@@ -58,16 +61,16 @@ export function send(address, file, parameters, headers, progress) {
   });
 }
 
-async function ask(id, headers, progress) {
+async function askProgress(id, headers, progress) {
   try {
     const answer = await fetch(`/v1/progress/${id}`, { headers });
     if (!answer.ok || !running) return;
     const { state, done, total } = await answer.json();
     if (!running || running.readyState > 2) return;
-    if (state !== "working") progress(null, () => say("waiting"));
-    else if (total > 1) progress(0.3 + (0.6 * done) / total, () => say("working_part", { done: Math.min(done + 1, total), total }));
-    else progress(null, () => say("working"));
+    if (state !== "working") progress(null, () => text("waiting"));
+    else if (total > 1) progress(0.3 + (0.6 * done) / total, () => text("working_part", { done: Math.min(done + 1, total), total }));
+    else progress(null, () => text("working"));
   } catch {
-    // The request itself will say what is wrong.
+    // The request itself fails, too, and shows the error.
   }
 }

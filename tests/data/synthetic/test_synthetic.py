@@ -11,9 +11,9 @@ import pytest
 import rawpy
 
 from paddle_restore.cli import prepare_demo
+from paddle_restore.data.datasets.sid import SIDEval, SIDOptions
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.data.sid import SIDEval, SIDOptions
 from paddle_restore.data.synthetic import scenes
 from paddle_restore.data.synthetic.noise import SensorNoise, add_noise, load_camera
 from paddle_restore.errors import UserError

@@ -1,0 +1,1 @@
+"""Cost and speed of networks, measured in processes of their own."""

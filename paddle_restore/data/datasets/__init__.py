@@ -1,0 +1,58 @@
+"""Kinds of dataset: what `data.kind` of a recipe can name.
+
+A module of this folder, or of the entry point group `paddle_restore.data.datasets`, adds its kind:
+
+    DATASETS.add("pairs", DatasetKind(PairsOptions, PairsTrain, PairsEval))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from paddle_restore.options import Options
+from paddle_restore.registry import Registry
+
+Sample = dict[str, Any]
+"""float32 arrays `input` (C, h, w) and `target` (3, H, W) in [0, 1], `name`, and what the kind adds."""
+
+
+class TrainDataset(Protocol):
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return a crop; `rng` makes every random choice. Raises UserError for a file it cannot read."""
+        ...
+
+
+class EvalDataset(Protocol):
+    note: str
+    """A line that the report ends with; "" for none."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int) -> Sample:
+        """Return a whole picture.
+
+        A kind may add `baseline`, a picture (3, H, W) that is scored beside the network's (default:
+        `input`); `group`, under which the report lists the scores; `counted`, False to leave the picture
+        out of the means.
+        """
+        ...
+
+
+class DatasetKind(NamedTuple):
+    """options: the keys of `data:`, among them `kind` with the registered name, and `crop`.
+
+    train: called with (options, spec, crop), where `crop` None means `options.crop`.
+    eval: called with (options, spec). `spec` is the network's ModelSpec.
+    """
+
+    options: type[Options]
+    train: Callable[..., TrainDataset]
+    eval: Callable[..., EvalDataset]
+
+
+DATASETS: Registry[DatasetKind] = Registry("dataset kind", "paddle_restore.data.datasets")

@@ -1,0 +1,23 @@
+"""Options of raw input, which a recipe's data and an exported folder's preprocessing share."""
+
+from __future__ import annotations
+
+from typing import Literal, Optional
+
+from pydantic import Field
+
+from paddle_restore.options import Options
+
+
+class RawOptions(Options):
+    """How a raw file becomes a network's input: normalised between its levels, then amplified."""
+
+    black_level: Optional[float] = Field(None, description="in place of what the raw files say")
+    white_level: Optional[float] = Field(None, description="likewise")
+    ratio: Literal["known", "auto"] = Field(
+        "known",
+        description="amplification: long over short exposure time where both are known, or always estimated "
+        "from the dark frame",
+    )
+    max_ratio: float = Field(300.0, gt=0, description="largest amplification by exposure times")
+    amplifier_m: Literal[1, 5, 8] = Field(1, description="factor m of an estimated ratio")

@@ -1,0 +1,63 @@
+"""Devices and threads of a network."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Optional
+
+from paddle_restore.errors import UserError
+
+DEVICES = ("cpu", "gpu")
+
+# Paddle's import sets the variable to 1 where the user has not set it, so a value after that says nothing.
+_OMP_NUM_THREADS = None if "paddle" in sys.modules else os.environ.get("OMP_NUM_THREADS")
+
+
+def has_gpu() -> bool:
+    """Whether the installed Paddle is built for GPUs and sees one."""
+    import paddle
+
+    return paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+
+
+def check_device_name(device: str) -> None:
+    """Raise UserError for an unknown device."""
+    if device not in DEVICES:
+        raise UserError(f"no device {device!r}; devices: {', '.join(DEVICES)}")
+
+
+def check_device(device: str) -> None:
+    """Raise UserError for an unknown device, and for a GPU that Paddle does not have.
+
+    Paddle Inference would end in a segmentation fault.
+    """
+    check_device_name(device)
+    if device == "gpu" and not has_gpu():
+        raise UserError(
+            "device gpu: this PaddlePaddle finds no GPU; "
+            "install paddlepaddle-gpu and a driver, or use device cpu"
+        )
+
+
+def use_device(device: Optional[str] = None) -> str:
+    """Make `device` Paddle's own, by default the GPU where there is one; return its name.
+
+    On a CPU, Paddle then uses `thread_count()` threads. Raises UserError like `check_device`.
+    """
+    import paddle
+
+    device = device or ("gpu" if has_gpu() else "cpu")
+    check_device(device)
+    paddle.set_device(device)
+    if device == "cpu" and _OMP_NUM_THREADS is None:
+        paddle.base.core.set_num_threads(thread_count())
+    return device
+
+
+def thread_count() -> int:
+    """Threads of a network on a CPU: OMP_NUM_THREADS, or the cores that this process may use.
+
+    Paddle's launcher sets OMP_NUM_THREADS to 1 for its processes where the user has not set it.
+    """
+    return int(_OMP_NUM_THREADS or len(os.sched_getaffinity(0)))

@@ -1,0 +1,30 @@
+"""Run a network by its own code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+
+from paddle_restore.devices import thread_count
+
+
+class EagerNetwork:
+    """A network in evaluation mode as a function of NumPy arrays: the picture, and a latent's noise."""
+
+    name = "own code"
+
+    def __init__(self, model: Any):
+        # A network offers as `deployed` what it is without the parts that only training needs.
+        self.model = model.deployed() if hasattr(model, "deployed") else model
+        self.threads = thread_count()
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        training = self.model.training
+        self.model.eval()
+        with paddle.no_grad():
+            output = self.model(*map(paddle.to_tensor, inputs)).astype("float32").numpy()
+        if training:
+            self.model.train()
+        return output

@@ -1,0 +1,319 @@
+"""Restore many files: the next one is read and the last one written while the network runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from paddle_restore.data.files import list_files, make_folder
+from paddle_restore.data.image import check_name, is_picture, read_image
+from paddle_restore.data.matching import match_target
+from paddle_restore.data.pixels import to_float, upright
+from paddle_restore.data.raw import develop, is_raw, read_raw
+from paddle_restore.errors import UserError, listed
+from paddle_restore.inference.files import FileTask, find_tasks
+from paddle_restore.inference.report import Recorder
+from paddle_restore.inference.restorer import Restorer
+from paddle_restore.inference.sheet import Sheet
+from paddle_restore.metrics import evaluate
+from paddle_restore.quiet import say_error
+
+METRICS = ("psnr", "ssim_rgb_matlab")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What is restored, and what is written.
+
+    inputs         files, folders or patterns
+    output         folder, or the name of the only picture
+    format         suffix of the pictures; the input's own unless given, and png for raw files
+    depth          8 or 16 bits; the input's own unless given, and 16 for raw files
+    keep_metadata  write the input's colour profile and EXIF along
+    target         reference picture or raw file, or a folder of them
+    ratio          amplification of raw files; None takes the exposure times, or an estimate
+    skip_existing  leave out inputs whose picture is there
+    summary        file that gets a line of JSON for every input
+    sheet          picture that shows inputs and restored pictures side by side
+    """
+
+    inputs: Sequence[Path]
+    output: Path
+    format: Optional[str] = None
+    depth: Optional[int] = None
+    keep_metadata: bool = True
+    target: Optional[Path] = None
+    ratio: Optional[float] = None
+    skip_existing: bool = False
+    summary: Optional[Path] = None
+    sheet: Optional[Path] = None
+
+
+def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> bool:
+    """Restore all files and print a line for each; return whether none of several failed.
+
+    Started by paddle.distributed.launch, every process takes its share of the files.
+    Raises UserError for mistakes that concern all files, and for that of a single one.
+    """
+    tasks = find_tasks(options.inputs, options.output, restorer.spec.raw, options.format)
+    pipeline = Pipeline(restorer, options, single=len(tasks) == 1 and options.inputs[0].is_file())
+    make_folder(tasks[0].output.parent)
+    _check_reports(options)
+    _print_notes(restorer, options, tasks)
+    rank, world = int(os.environ.get("PADDLE_TRAINER_ID", 0)), int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
+    tasks = tasks[rank::world]
+    todo = [task for task in tasks if not (options.skip_existing and task.output.is_file())]
+    for task in pipeline.run(todo, recorder):
+        _report(task, options.summary, pipeline.single)
+    done = [task for task in todo if not task.error]
+    if options.target and done:
+        print(_line("mean", {name: float(np.mean([t.scores[name] for t in done])) for name in METRICS}))
+    if options.sheet and pipeline.sheet.rows:
+        sheet = options.sheet
+        if world > 1:  # each process has its own files to show
+            sheet = sheet.with_name(f"{sheet.stem}.{rank + 1}{sheet.suffix}")
+        pipeline.sheet.write(sheet)
+        print(f"before and after -> {sheet}")
+    kept = f", {len(tasks) - len(todo)} were there already" if len(todo) < len(tasks) else ""
+    share = f" (process {rank + 1} of {world})" if world > 1 else ""
+    print(f"restored {len(done)} of {len(tasks)} files to {options.output}{kept}{share}")
+    return len(done) == len(todo)
+
+
+class Pipeline:
+    """Reads, restores and writes files in batches. Reading and writing have a thread each."""
+
+    def __init__(self, restorer: Restorer, options: FileOptions, single: bool):
+        self.restorer, self.options, self.single = restorer, options, single
+        self.sheet = Sheet()
+        self._targets = _list_targets(options.target) if options.target else []
+
+    def run(self, tasks: Sequence[FileTask], recorder: Optional[Recorder] = None) -> Iterator[FileTask]:
+        """Yield finished tasks in order. A recorder times the steps, which then do not overlap."""
+        size = self.restorer.forward.batch_size
+        batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        if recorder:
+            for batch in batches:
+                with recorder.step("preprocess"):
+                    self._read(batch)
+                with recorder.step("inference"):
+                    self._restore(batch)
+                with recorder.step("postprocess"):
+                    self._write(batch)
+                yield from batch
+            return
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            writing: Optional[Future] = None
+            for batch in self._read_ahead(batches, reader):
+                self._restore(batch)
+                if writing:
+                    yield from writing.result()
+                writing = writer.submit(self._write, batch)
+            if writing:
+                yield from writing.result()
+
+    def _read_ahead(
+        self, batches: Sequence[Sequence[FileTask]], reader: Executor
+    ) -> Iterator[Sequence[FileTask]]:
+        """Yield batches that are read, while the next one is being read."""
+        reading: Optional[Future] = None
+        for batch in batches:
+            following = reader.submit(self._read, batch)
+            if reading:
+                yield reading.result()
+            reading = following
+        if reading:
+            yield reading.result()
+
+    def _read(self, batch: Sequence[FileTask]) -> Sequence[FileTask]:
+        for task in batch:
+            with _step(task):
+                if task.output.resolve() == task.path.resolve():
+                    raise UserError(f"{task.output}: is the input itself; choose another --output")
+                ratio, target = self.options.ratio, self._target(task.path)
+                if ratio is None and target is not None:
+                    ratio = _known_ratio(self.restorer, task.path, target)
+                task.input = self.restorer.read(task.path, ratio)
+        return batch
+
+    def _restore(self, batch: Sequence[FileTask]) -> None:
+        # Pictures of one depth go together. None are floats, which a comparison with a reference needs.
+        groups: dict[Optional[int], list[FileTask]] = {}
+        for task in batch:
+            if task.input is not None:
+                depth = None if self.options.target else self.options.depth or _depth(task)
+                groups.setdefault(depth, []).append(task)
+        for depth, group in groups.items():
+            start = time.perf_counter()
+            try:
+                self._run_network(group, depth)
+            except (UserError, MemoryError):
+                for task in group:  # one by one, to find the one that fails
+                    with _step(task):
+                        self._run_network([task], depth)
+            else:
+                for task in group:
+                    task.seconds += (time.perf_counter() - start) / len(group)
+        for task in batch:
+            if self.options.sheet and task.input and task.restored and not self.sheet.full:
+                self.sheet.add(task.path.name, task.input.preview(), task.restored)
+            task.input = None  # writing a large picture needs its memory
+
+    def _run_network(self, tasks: list[FileTask], depth: Optional[int]) -> None:
+        inputs = [task.input for task in tasks if task.input]
+        total = sum(map(self.restorer.forward.count, inputs))
+        # A progress bar for frames of many tiles only, and only on a terminal.
+        name, hidden = tasks[0].path.name, True if total < 4 else None
+        with tqdm(total=total, desc=name, leave=False, disable=hidden) as bar:
+            for task, restored in zip(tasks, self.restorer.run(inputs, depth, bar.update)):
+                task.restored, task.ratio = restored, restored.ratio
+
+    def _write(self, batch: Sequence[FileTask]) -> Sequence[FileTask]:
+        depth, keep_metadata = self.options.depth, self.options.keep_metadata
+        for task in batch:
+            if not task.restored:
+                continue
+            with _step(task):
+                target = self._target(task.path)
+                if target is not None:
+                    task.scores = _compare(task, target)
+                self.restorer.write(task.restored, task.output, depth, keep_metadata)
+            task.restored = None  # the pictures of a long list do not fit into memory
+        return batch
+
+    def _target(self, path: Path) -> Optional[Path]:
+        target = self.options.target
+        if target is None or not self._targets:
+            return None
+        if target.is_dir():
+            return match_target(path, self._targets)
+        if not self.single:
+            raise UserError(
+                f"{target}: is one file, and there are several inputs; give a folder of references"
+            )
+        return target
+
+
+@contextmanager
+def _step(task: FileTask) -> Iterator[None]:
+    """Add the time of a step to its file, and keep a user's error with it."""
+    start = time.perf_counter()
+    try:
+        yield
+    except MemoryError:
+        task.error = UserError(f"{task.path}: does not fit into memory; give --tile N or a smaller --memory")
+    except UserError as error:
+        task.error = error
+    finally:
+        task.seconds += time.perf_counter() - start
+
+
+def read_reference(path: Path) -> np.ndarray:
+    """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
+    if is_picture(path):
+        return to_float(read_image(path))
+    return to_float(upright(develop(path), read_raw(path).orientation))
+
+
+def _known_ratio(restorer: Restorer, path: Path, target: Path) -> Optional[float]:
+    """Return long over short exposure time, at most `max_ratio`, where both raw files say it.
+
+    None where they do not, and for a network that was trained on estimated ratios.
+    """
+    if not restorer.spec.raw or is_picture(target) or restorer.preprocess.ratio == "auto":
+        return None
+    short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
+    return min(long / short, restorer.preprocess.max_ratio) if short > 0 and long > 0 else None
+
+
+def _compare(task: FileTask, target: Path) -> dict[str, float]:
+    assert task.restored
+    reference, picture = read_reference(target), to_float(task.restored.picture)
+    if reference.shape != picture.shape:
+        sizes = [f"{shape[1]}x{shape[0]}" for shape in (reference.shape, picture.shape)]
+        raise UserError(f"{target}: has {sizes[0]} pixels, but {task.path} gives {sizes[1]}")
+    return evaluate(picture, reference, METRICS)
+
+
+def _depth(task: FileTask) -> int:
+    assert task.input
+    eight = task.output.suffix.lower() in (".jpg", ".jpeg", ".webp", ".bmp")
+    return 8 if eight else task.input.form.depth
+
+
+def _list_targets(target: Path) -> list[Path]:
+    return list_files(target, lambda path: is_raw(path) or is_picture(path), "pictures or raw files")
+
+
+def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
+    """Print a file's result. Raises the error of a single file."""
+    if summary:
+        values: dict[str, Any] = {"file": str(task.path), "seconds": round(task.seconds, 4)}
+        if task.error:
+            values["error"] = str(task.error)
+        else:
+            values.update(output=str(task.output), ratio=task.ratio, **task.scores)
+        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode())
+    if task.error:
+        if single:
+            raise task.error
+        say_error(task.error)
+        return
+    shown = {"ratio": task.ratio, **task.scores} if task.ratio else task.scores
+    print(f"{_line(task.path, shown)} -> {task.output}", flush=True)
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append in one write, so that the lines of several processes do not mix."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            if os.write(handle, content) < len(content):
+                raise OSError("the disk is full")
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _check_reports(options: FileOptions) -> None:
+    """Raise UserError for reports that cannot be written, before the work and not after."""
+    if options.summary:
+        _append(options.summary, b"")
+    if options.sheet:
+        check_name(options.sheet)
+        if options.sheet.is_dir():
+            raise UserError(f"{options.sheet}: is a folder; name a picture for --compare")
+        make_folder(options.sheet.parent)
+
+
+def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
+    """Say which files of a folder are skipped, and where a ratio is only an estimate."""
+    spec = restorer.spec
+    other = is_picture if spec.raw else is_raw
+    taken = {task.path for task in tasks}
+    for given in options.inputs:
+        skipped = given.iterdir() if given.is_dir() else ()
+        names = sorted(path.name for path in skipped if path not in taken and other(path))
+        if names:
+            print(f"note: {spec.id} reads {'raw files' if spec.raw else 'pictures'}; skipped {listed(names)}")
+    if spec.raw and restorer.preprocess.ratio == "known" and not (options.ratio or options.target):
+        print(
+            f"note: {spec.id} was trained on the ratio of the exposure times; "
+            "the estimate from the file alone may be far from it, --ratio N sets it"
+        )
+
+
+def _line(name: object, values: dict[str, float]) -> str:
+    numbers = (f"{key}: {value:.{1 if key == 'ratio' else 4}f}" for key, value in values.items())
+    return ", ".join([f"image_name: {name}", *numbers])

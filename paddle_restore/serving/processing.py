@@ -1,0 +1,190 @@
+"""What a worker does with a request: restore its file, or show what the file holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Optional, Union
+
+from paddle_restore.data.image import PICTURE_SUFFIXES, image_size, write_image
+from paddle_restore.data.metadata import Metadata
+from paddle_restore.data.raw import RAW_SUFFIXES, raw_size
+from paddle_restore.errors import UserError, line_of
+from paddle_restore.inference.forward import Averaging
+from paddle_restore.inference.restorer import Form, Restorer
+from paddle_restore.inference.tiling import Tiling, largest_side
+from paddle_restore.models.spec import ModelSpec
+from paddle_restore.serving.problem import Problem
+from paddle_restore.serving.settings import Settings
+
+_EIGHT_BITS = ("jpg", "webp")
+_PREVIEW_QUALITY = 92
+
+Task = Literal["restore", "preview"]
+
+
+class Cancelled(Exception):
+    """The client went away."""
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """One request, as it travels to a worker. The picture is written beside `path` as `result.*`.
+
+    path  the file, in the request's own folder
+    name  what the client calls the file
+    """
+
+    task: Task
+    model: str
+    path: str
+    name: str
+    ratio: Union[float, str] = "auto"
+    tile: Union[int, str] = "auto"
+    format: Optional[str] = None
+    depth: Optional[int] = None
+    self_ensemble: str = "none"
+    metadata: str = "none"
+
+    @property
+    def cancelled(self) -> bool:
+        """The service removes the file when nobody waits for its picture any more."""
+        return not Path(self.path).exists()
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """path: the picture's file; ratio: the amplification that was used (raw only)."""
+
+    path: str
+    seconds: float
+    ratio: Optional[float]
+
+
+def process(
+    restorer: Restorer, request: RestoreRequest, settings: Settings, on_progress: Callable[[int, int], None]
+) -> RestoreResult:
+    """Write the picture that a request asks for. Raises Problem, UserError, OSError and Cancelled.
+
+    `on_progress` gets the number of finished windows and of all windows.
+    """
+    start = time.perf_counter()
+    path = Path(request.path)
+    _check_kind(path, restorer.spec)
+    _check_size(path, restorer.spec, settings.max_pixels)
+    if request.task == "preview":
+        output, ratio = _preview(restorer, request)
+    else:
+        output, ratio = _restore(restorer, request, settings.memory, on_progress)
+    return RestoreResult(str(output), time.perf_counter() - start, ratio)
+
+
+def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optional[float]]:
+    source = restorer.read(Path(request.path), _ratio(request))
+    output = Path(request.path).with_name("result.jpg")
+    shown = source.form.shape(source.preview(), 8)
+    write_image(output, shown, metadata=_profile(source.form), quality=_PREVIEW_QUALITY)
+    return output, source.ratio
+
+
+def _restore(
+    restorer: Restorer, request: RestoreRequest, memory: float, on_progress: Callable[[int, int], None]
+) -> tuple[Path, Optional[float]]:
+    kind = _format(request, restorer.spec)
+    restorer = _configured(restorer, request, memory)
+    source = restorer.read(Path(request.path), _ratio(request))
+    total, count = restorer.forward.count(source), 0
+    on_progress(0, total)
+
+    def on_window() -> None:
+        nonlocal count
+        count += 1
+        on_progress(count, total)
+        if request.cancelled:
+            raise Cancelled
+
+    depth = 8 if kind in _EIGHT_BITS else request.depth or source.form.depth
+    restored = restorer.run([source], depth, on_window)[0]
+    del source  # writing a large picture needs its memory
+    if request.cancelled:
+        raise Cancelled
+    if request.metadata == "none":
+        restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
+    output = Path(request.path).with_name(f"result.{kind}")
+    try:
+        restorer.write(restored, output, depth)
+    except UserError as error:
+        if getattr(error.__context__, "errno", None) is None:
+            raise
+        raise Problem(503, str(error)) from None  # a full disk is not the client's mistake
+    return output, restored.ratio
+
+
+def _ratio(request: RestoreRequest) -> Optional[float]:
+    return None if request.ratio == "auto" else float(request.ratio)
+
+
+def _profile(form: Form) -> Metadata:
+    """Only the colour profile. It gives the pixels their colours, and holds no position and no camera."""
+    return Metadata(icc=form.metadata.icc)
+
+
+def _check_kind(path: Path, spec: ModelSpec) -> None:
+    # The service has named the file by its content. Raw files can begin like a TIFF.
+    if spec.raw and path.suffix in PICTURE_SUFFIXES - {".tif"}:
+        raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
+    if not spec.raw and path.suffix in RAW_SUFFIXES:
+        known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
+        what = "is a raw file" if known else "is no PNG, JPEG, TIFF, WebP or BMP"
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures (PNG, JPEG, TIFF, WebP)")
+
+
+def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
+    height, width = raw_size(path) if spec.raw else image_size(path)
+    if height * width > max_pixels:
+        raise Problem(
+            413,
+            f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, "
+            f"and the limit here is {max_pixels / 1e6:g} million",
+        )
+
+
+def _format(request: RestoreRequest, spec: ModelSpec) -> str:
+    kind = request.format
+    if kind is None:
+        own = {".jpg": "jpg", ".webp": "webp", ".tif": "tif"}
+        kind = "png" if spec.raw else own.get(Path(request.path).suffix, "png")
+    if request.depth == 16 and kind in _EIGHT_BITS:
+        raise Problem(422, f"depth: {kind} has 8 bits; choose png or tif for 16")
+    return kind
+
+
+def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> Restorer:
+    """Return a restorer of the same opened network with a request's tiling and averaging."""
+    spec = restorer.spec
+    if isinstance(request.tile, int):
+        # A client cannot make the network take more memory than `auto` may.
+        largest = largest_side(spec, memory)
+        if request.tile > largest:
+            raise Problem(422, f"tile: {spec.id} may have at most {largest} here, by its memory; or auto")
+    forward = replace(
+        restorer.forward,
+        averaging=Averaging(request.self_ensemble == "x8"),
+        tiling=Tiling(request.tile, memory),
+    )
+    return Restorer.of(forward, restorer.preprocess)
+
+
+def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:
+    """Return an error's HTTP status and its line, which has the client's file name and none of our paths."""
+    if isinstance(error, MemoryError):
+        return 413, "the file needs more memory than there is here"
+    if not isinstance(error, (Problem, UserError)):
+        return 500, "the file could not be processed; the service's log says more"
+    text = str(error).replace(request.path, request.name).replace("--tile", "tile")
+    folder = str(Path(request.path).parent)
+    text = re.sub(re.escape(folder) + r"/result\.\w+", "the picture", text).replace(folder, "")
+    return error.status if isinstance(error, Problem) else 422, line_of(text)
