@@ -44,7 +44,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 PROTOCOLS = ("psnr_uint8", "ssim_rgb_matlab")
 # Variance of shot noise at white and standard deviation of read noise, as fractions of white: about
 # ISO 400, 1600 and 6400 of a phone.
-LEVELS = {"low": (0.0008, 0.003), "middle": (0.004, 0.010), "high": (0.018, 0.030)}
+LEVELS = {"low": (0.0003, 0.002), "middle": (0.0015, 0.006), "high": (0.007, 0.016)}
 JPEG_QUALITY = 80
 PATCH = 192
 

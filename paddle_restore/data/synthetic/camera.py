@@ -4,7 +4,8 @@ The photograph is unprocessed to a sensor's signal (`unprocess.py` says by whom)
 made noisy (`noise.py`) and developed: demosaicing, white balance, colour matrix, tone curve. Then comes
 what cameras and people do to pictures: down-scaling, smoothing of chroma, sharpening, JPEG, rounding to
 8 bits. The clean picture is developed by the very same steps from the signal without noise, less JPEG
-and rounding, so the two differ by noise alone. All parameters are drawn anew for every patch.
+and rounding, so the two differ by noise alone. All parameters are drawn anew for every patch. A share is
+left as the photograph is: developed pictures are softer than those are that were shrunk since.
 
 What real pictures have and white Gaussian noise lacks follows from the steps: demosaicing, scaling and
 sharpening correlate neighbours; the colour matrix mixes and multiplies the channels' noise; clipping
@@ -56,12 +57,16 @@ class Development:
     sharpen_radius: float
     jpeg_quality: int  # 0 is none
     jpeg_subsampling: bool  # chroma at half resolution (4:2:0)
+    untouched: bool = False  # both pictures are the photograph itself, shrunk by `scale`
 
 
-def draw_development(rng: np.random.Generator, clean_share: float = 0.1) -> Development:
-    """Draw a camera, its settings and the handling of its picture; `clean_share` have almost no noise."""
+def draw_development(rng: np.random.Generator, clean_share: float = 0.15) -> Development:
+    """Draw a camera, its settings and the handling of its picture.
+
+    `clean_share` have almost no noise, and half of these are the untouched photograph.
+    """
     chance = rng.random(8)
-    shot = np.exp(rng.uniform(np.log(2e-4), np.log(5e-2)))
+    shot = np.exp(rng.uniform(np.log(1e-4), np.log(5e-2)))
     # Read noise rises with shot noise from sensor to sensor (Brooks et al. 2019, section 3.1), but
     # spreads wider than their five cameras.
     read = np.exp(2.18 * np.log(shot) + 1.2 + 0.7 * rng.standard_normal())
@@ -85,7 +90,7 @@ def draw_development(rng: np.random.Generator, clean_share: float = 0.1) -> Deve
     smoothed = chance[5] < 0.45
     return Development(
         pattern=("RGGB", "BGGR", "GRBG", "GBRG")[rng.integers(4)],
-        demosaic="bilinear" if chance[2] < 0.3 else "edges" if chance[2] < 0.8 else "none",
+        demosaic="bilinear" if chance[2] < 0.2 else "edges" if chance[2] < 0.65 else "none",
         exposure=float(np.exp(rng.uniform(np.log(0.12), np.log(1.1)))),
         white_balance=np.array([rng.uniform(1.2, 2.6), 1.0, rng.uniform(1.2, 2.8)]),
         matrix=matrix,
@@ -100,6 +105,7 @@ def draw_development(rng: np.random.Generator, clean_share: float = 0.1) -> Deve
         sharpen_radius=float(rng.uniform(0.6, 1.5)),
         jpeg_quality=quality,
         jpeg_subsampling=bool(rng.random() < 0.6),
+        untouched=bool(chance[0] < clean_share / 2),
     )
 
 
@@ -118,6 +124,11 @@ def take_picture(
     The noisy one holds whole 8-bit values.
     """
     d = development
+    if d.untouched:
+        if d.scale > 1:
+            photo = cv2.resize(photo, (size + 2 * _MARGIN,) * 2, interpolation=cv2.INTER_AREA)
+        clean = _window(photo, size).astype(np.float32) / 255
+        return clean, clean
     curve = _tone_curve(d)
     camera_from_srgb = np.linalg.inv(d.matrix) / d.white_balance[:, None] * (d.exposure * _WHITE)
     radiance = cv2.transform(_inverse(curve)[photo], camera_from_srgb)
