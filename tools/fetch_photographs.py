@@ -100,8 +100,8 @@ SOURCES = (
     Source(
         "scikit-image",
         "data",
-        _each("astronaut.png hubble_deep_field.jpg rocket.jpg", "public domain (NASA)")
-        + _each("chelsea.png coffee.png", "CC0-1.0"),
+        _each("astronaut.png hubble_deep_field.jpg", "public domain (NASA)")
+        + _each("chelsea.png coffee.png rocket.jpg", "CC0-1.0"),
     ),
 )
 
