@@ -59,12 +59,13 @@ def camera(level: str, jpeg: bool) -> Development:
     matrix = np.array([[1.65, -0.50, -0.15], [-0.25, 1.55, -0.30], [0.00, -0.60, 1.60]])
     return Development(
         pattern="RGGB",
-        demosaic="edges",
+        demosaic="gradient",
         exposure=0.5,
         white_balance=np.array([1.9, 1.0, 1.7]),
         matrix=matrix,
         tone=0.3,
         gamma=2.2,
+        toe=0.002,
         noise=SensorNoise(shot * 4095, read * 4095, 0.0),
         clip_black=True,
         scale=1.0,

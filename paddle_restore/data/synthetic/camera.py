@@ -14,6 +14,7 @@ at black shifts dark values; the tone curve makes noise fall with brightness.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +29,16 @@ _CURVE = 4096
 _MARGIN = 8
 """Pixels around a patch whose neighbourhood demosaicing and filters see; cut off in the end."""
 
+_FAR = 5.0
+_POSITIONS = np.linspace(0, _FAR, 501)
+_EXCESS = np.array(
+    [
+        z * 0.5 * (1 + math.erf(z / math.sqrt(2))) + math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        for z in _POSITIONS
+    ]
+)
+"""E max(0, z + N(0, 1)) of the positions z; beyond, z itself."""
+
 _BAYER_CODES = {
     "RGGB": (cv2.COLOR_BayerBG2RGB, cv2.COLOR_BayerBG2RGB_EA),
     "BGGR": (cv2.COLOR_BayerRG2RGB, cv2.COLOR_BayerRG2RGB_EA),
@@ -36,18 +47,33 @@ _BAYER_CODES = {
 }
 """OpenCV names a pattern after its second row's second and third pixel."""
 
+# Malvar, He, Cutler, "High-quality linear interpolation for demosaicing of Bayer-patterned color images",
+# ICASSP 2004, figure 2: green at red or blue; red at green between reds of its row; red at blue.
+_GREEN = np.array(
+    [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]], np.float32
+)
+_ROW = np.array(
+    [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]],
+    np.float32,
+)
+_OPPOSITE = np.array(
+    [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]],
+    np.float32,
+)
+
 
 @dataclass(frozen=True)
 class Development:
     """How one picture is taken and developed; `draw_development` draws one."""
 
     pattern: str
-    demosaic: str  # bilinear, edges, or none: three values at each pixel, as after much down-scaling
+    demosaic: str  # bilinear, edges, gradient (Malvar), or none: all colours at each pixel, as after scaling
     exposure: float  # factor on linear values; below 1 darkens the picture
     white_balance: np.ndarray  # multipliers of R, G, B
     matrix: np.ndarray  # (3, 3) white-balanced camera RGB -> linear sRGB, rows sum to 1
     tone: float  # 0 is the plain gamma curve, 1 a full S curve on top of it
     gamma: float
+    toe: float  # linear value below which the curve is straight, about
     noise: SensorNoise
     clip_black: bool  # the sensor's values below black are lost before demosaicing
     scale: float  # sensor pixels per pixel of the result, >= 1
@@ -90,14 +116,15 @@ def draw_development(rng: np.random.Generator, clean_share: float = 0.15) -> Dev
     smoothed = chance[5] < 0.45
     return Development(
         pattern=("RGGB", "BGGR", "GRBG", "GBRG")[rng.integers(4)],
-        demosaic="bilinear" if chance[2] < 0.2 else "edges" if chance[2] < 0.65 else "none",
+        demosaic=str(rng.choice(["bilinear", "edges", "gradient", "none"], p=[0.15, 0.2, 0.35, 0.3])),
         exposure=float(np.exp(rng.uniform(np.log(0.12), np.log(1.1)))),
         white_balance=np.array([rng.uniform(1.2, 2.6), 1.0, rng.uniform(1.2, 2.8)]),
         matrix=matrix,
         tone=float(rng.uniform(0, 1)) if chance[3] < 0.6 else 0.0,
         gamma=float(rng.uniform(1.9, 2.5)),
+        toe=float(np.exp(rng.uniform(np.log(1e-4), np.log(6e-3)))),
         noise=noise,
-        clip_black=bool(rng.random() < 0.6),
+        clip_black=bool(rng.random() < 0.8),
         scale=float(rng.uniform(1.15, 2.2)) if rng.random() < 0.25 else 1.0,
         chroma_blur=float(rng.uniform(0.6, 3.0)) if smoothed else 0.0,
         luma_blur=float(rng.uniform(0.3, 0.8)) if chance[6] < 0.25 else 0.0,
@@ -135,11 +162,13 @@ def take_picture(
     np.clip(radiance, 0, _WHITE, out=radiance)
     if d.demosaic == "none":
         noisy = _expose(radiance.transpose(2, 0, 1), d.noise, rng).transpose(1, 2, 0)
-        pair = [np.clip(noisy, 0 if d.clip_black else None, _WHITE), radiance]
+        clean = _mean_of_exposures(radiance, d.noise) if d.clip_black else radiance
+        pair = [np.clip(noisy, 0 if d.clip_black else None, _WHITE), clean]
     else:
         signal = _mosaic(radiance, d.pattern)
         noisy = np.clip(_expose(signal, d.noise, rng), 0 if d.clip_black else -_WHITE, _WHITE)
-        pair = [_demosaic(values, d) for values in (noisy, signal)]
+        clean = _mean_of_exposures(signal, d.noise) if d.clip_black else signal
+        pair = [_demosaic(values, d) for values in (noisy, clean)]
     # White ends at 1 although a channel's multiplier is above 1: what saturates is clipped white.
     srgb_from_camera = d.matrix * d.white_balance / _WHITE
     pair = [_render(values, srgb_from_camera, curve) for values in pair]
@@ -160,13 +189,23 @@ def _expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) ->
     return np.rint(dn, out=dn)
 
 
+def _mean_of_exposures(signal: np.ndarray, noise: SensorNoise) -> np.ndarray:
+    """Return the mean of very many exposures whose values below black are lost.
+
+    It lies above the signal where that is dark. A clean reference is the mean of a burst, and a denoiser
+    that went below it would change the colours of shadows: E max(0, signal + deviation * N(0, 1)).
+    """
+    deviation = np.sqrt(noise.gain * signal + np.float32(noise.read**2 + noise.row**2 + 1e-6))
+    position = np.minimum(signal / deviation, _FAR)
+    return np.maximum(signal, deviation * np.interp(position, _POSITIONS, _EXCESS).astype(np.float32))
+
+
 def _tone_curve(d: Development) -> np.ndarray:
     """Table from linear to sRGB values, both in [0, 1]."""
     linear = np.linspace(0, 1, _CURVE, dtype=np.float32)
-    # A straight piece at black, as sRGB and BT.709 have, of a slope that the exponent makes finite.
-    offset = np.float32(0.003)
-    low, high = offset ** (1 / d.gamma), (1 + offset) ** (1 / d.gamma)
-    encoded = ((linear + offset) ** (1 / d.gamma) - low) / (high - low)
+    # Nearly straight at black, as sRGB and BT.709 are; with a small toe a plain power.
+    low, high = d.toe ** (1 / d.gamma), (1 + d.toe) ** (1 / d.gamma)
+    encoded = ((linear + np.float32(d.toe)) ** np.float32(1 / d.gamma) - low) / (high - low)
     return (1 - d.tone) * encoded + d.tone * encoded * encoded * (3 - 2 * encoded)
 
 
@@ -186,10 +225,31 @@ def _mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
 
 def _demosaic(values: np.ndarray, d: Development) -> np.ndarray:
     """(H, W) DN, may be negative -> (H, W, 3) DN."""
+    if d.demosaic == "gradient":
+        return _malvar(values, d)
     # OpenCV takes 16 bits without sign: eight steps a DN keep the clean signal's fractions.
     shifted = np.rint((values + _WHITE) * 8 if not d.clip_black else values * 16).astype(np.uint16)
     rgb = cv2.cvtColor(shifted, _BAYER_CODES[d.pattern][d.demosaic == "edges"]).astype(np.float32)
     return rgb / 16 if d.clip_black else rgb / 8 - _WHITE
+
+
+def _malvar(values: np.ndarray, d: Development) -> np.ndarray:
+    # It takes the colours' gradients for equal, which they are in balanced values.
+    balance = _mosaic(np.broadcast_to(d.white_balance.astype(np.float32), (2, 2, 3)), d.pattern)
+    values = values * np.tile(balance, [side // 2 for side in values.shape])
+    green, row, opposite = (cv2.filter2D(values, -1, kernel / 8) for kernel in (_GREEN, _ROW, _OPPOSITE))
+    column = cv2.filter2D(values, -1, _ROW.T / 8)
+    rgb = np.empty((*values.shape, 3), np.float32)
+    for position, letter in enumerate(d.pattern):
+        at = (slice(position // 2, None, 2), slice(position % 2, None, 2))
+        own = "RGB".index(letter)
+        rgb[(*at, own)] = values[at]
+        if letter == "G":
+            beside = "RGB".index(d.pattern[position ^ 1])  # the other colour of this row
+            rgb[(*at, beside)], rgb[(*at, 2 - beside)] = row[at], column[at]
+        else:
+            rgb[(*at, 1)], rgb[(*at, 2 - own)] = green[at], opposite[at]
+    return rgb / d.white_balance.astype(np.float32)
 
 
 def _render(camera: np.ndarray, matrix: np.ndarray, curve: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ PLAIN = Development(
     matrix=np.array([[1.6, -0.5, -0.1], [-0.2, 1.5, -0.3], [0.0, -0.6, 1.6]]),
     tone=0.4,
     gamma=2.2,
+    toe=0.003,
     noise=SensorNoise(0.01, 0.01, 0.0),
     clip_black=False,
     scale=1.0,
@@ -55,7 +56,7 @@ def middle(development):
 
 
 @pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
-@pytest.mark.parametrize("demosaic", ["bilinear", "edges", "none"])
+@pytest.mark.parametrize("demosaic", ["bilinear", "edges", "gradient", "none"])
 @pytest.mark.parametrize("clip_black", [True, False])
 def test_development_inverts_the_camera(pattern, demosaic, clip_black):
     development = replace(PLAIN, pattern=pattern, demosaic=demosaic, clip_black=clip_black)
@@ -138,7 +139,7 @@ def test_draws_are_valid_and_the_generator_decides_them():
             assert picture.min() >= 0
             assert picture.max() <= 1
         kinds.add(first.demosaic)
-    assert kinds == {"bilinear", "edges", "none"}
+    assert kinds == {"bilinear", "edges", "gradient", "none"}
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.8])
