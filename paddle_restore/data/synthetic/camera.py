@@ -161,13 +161,13 @@ def take_picture(
     radiance = cv2.transform(_inverse(curve)[photo], camera_from_srgb)
     np.clip(radiance, 0, _WHITE, out=radiance)
     if d.demosaic == "none":
-        noisy = _expose(radiance.transpose(2, 0, 1), d.noise, rng).transpose(1, 2, 0)
-        clean = _mean_of_exposures(radiance, d.noise) if d.clip_black else radiance
+        noisy = expose(radiance.transpose(2, 0, 1), d.noise, rng).transpose(1, 2, 0)
+        clean = mean_of_exposures(radiance, d.noise) if d.clip_black else radiance
         pair = [np.clip(noisy, 0 if d.clip_black else None, _WHITE), clean]
     else:
         signal = _mosaic(radiance, d.pattern)
-        noisy = np.clip(_expose(signal, d.noise, rng), 0 if d.clip_black else -_WHITE, _WHITE)
-        clean = _mean_of_exposures(signal, d.noise) if d.clip_black else signal
+        noisy = np.clip(expose(signal, d.noise, rng), 0 if d.clip_black else -_WHITE, _WHITE)
+        clean = mean_of_exposures(signal, d.noise) if d.clip_black else signal
         pair = [_demosaic(values, d) for values in (noisy, clean)]
     # White ends at 1 although a channel's multiplier is above 1: what saturates is clipped white.
     srgb_from_camera = d.matrix * d.white_balance / _WHITE
@@ -179,7 +179,7 @@ def take_picture(
     return _window(noisy, size).astype(np.float32) / 255, np.ascontiguousarray(_window(pair[1], size))
 
 
-def _expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
+def expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
     """`add_noise`, where a pixel has many electrons by a normal distribution: many times as fast."""
     if signal.mean() < 15 * noise.gain:
         return add_noise(signal, noise, rng)
@@ -189,7 +189,7 @@ def _expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) ->
     return np.rint(dn, out=dn)
 
 
-def _mean_of_exposures(signal: np.ndarray, noise: SensorNoise) -> np.ndarray:
+def mean_of_exposures(signal: np.ndarray, noise: SensorNoise) -> np.ndarray:
     """Return the mean of very many exposures whose values below black are lost.
 
     It lies above the signal where that is dark. A clean reference is the mean of a burst, and a denoiser

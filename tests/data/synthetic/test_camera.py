@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from paddle_restore.data.synthetic.camera import Development, draw_development, source_side, take_picture
+from paddle_restore.data.synthetic.camera import (
+    Development,
+    draw_development,
+    expose,
+    mean_of_exposures,
+    source_side,
+    take_picture,
+)
 from paddle_restore.data.synthetic.noise import SensorNoise
 
 SIZE = 96
@@ -104,6 +111,23 @@ def test_exposure_darkens_both_and_clipping_at_black_lifts_dark_noise():
     dim = replace(PLAIN, exposure=0.005, noise=noise, demosaic="bilinear", matrix=np.eye(3))
     lost, kept = (take(replace(dim, clip_black=clip))[0].mean() for clip in (True, False))
     assert lost > kept
+
+
+@pytest.mark.parametrize("level", [0.0, 30.0, 90.0, 200.0, 1500.0])
+def test_the_clean_signal_is_the_mean_of_exposures_that_are_clipped_at_black(level):
+    noise = SensorNoise(4.0, 60.0, 30.0)
+    flat = np.full((400, 400), level, np.float32)
+    clean = mean_of_exposures(flat, noise)
+    assert clean.std() < 1e-3
+    measured = np.maximum(expose(flat, noise, np.random.default_rng(0)), 0).mean()
+    assert clean[0, 0] == pytest.approx(measured, abs=1.0)
+    assert clean[0, 0] >= level
+
+
+def test_dark_noisy_pictures_are_not_brighter_than_their_clean_ones():
+    dim = replace(PLAIN, exposure=0.01, noise=SensorNoise(4.0, 60.0, 0.0), clip_black=True, matrix=np.eye(3))
+    noisy, clean = take(dim)
+    assert clean.mean() > noisy.mean()  # the curve, which is concave, takes more from noise than it adds
 
 
 @pytest.mark.parametrize("name", ["luma_blur", "sharpen", "jpeg_quality", "scale"])
