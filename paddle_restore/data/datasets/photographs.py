@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture, read_image
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.synthetic.camera import draw_development, source_side, take_picture
-from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.options import Options
 
 _EVAL_SEED = 17
 
 
-class PhotographsOptions(Options):
+class PhotographsOptions(DatasetOptions):
     """`data:` of a recipe whose `kind` is `photographs`."""
 
     kind: Literal["photographs"] = "photographs"
