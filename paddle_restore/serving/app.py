@@ -23,7 +23,7 @@ from paddle_restore.serving.catalogue import ModelList
 from paddle_restore.serving.guard import Guard, problem_response
 from paddle_restore.serving.openapi import State
 from paddle_restore.serving.parameters import (
-    FORMATS,
+    MEDIA_TYPES,
     PreviewParameters,
     ProgressId,
     RequestId,
@@ -94,7 +94,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 def _programs(service: Service) -> APIRouter:
-    """What the guard asks a token for. FastAPI gets to know the token for its document only."""
+    """Addresses for which the guard requires a token. FastAPI knows the token for its document only."""
     errors = partial(openapi.errors, service.settings)
     token = Depends(HTTPBearer(scheme_name="token", auto_error=False))
     router = APIRouter(
@@ -107,7 +107,7 @@ def _programs(service: Service) -> APIRouter:
         "/v1/restore",
         tags=["restore"],
         response_class=FileResponse,
-        responses={**openapi.picture(*FORMATS.values()), **work_errors},
+        responses={**openapi.picture(*MEDIA_TYPES.values()), **work_errors},
         openapi_extra=openapi.upload_body(RestoreParameters, model),
     )
     async def restore(
@@ -120,7 +120,7 @@ def _programs(service: Service) -> APIRouter:
         "/v1/preview",
         tags=["restore"],
         response_class=FileResponse,
-        responses={**openapi.picture(FORMATS["jpg"]), **work_errors},
+        responses={**openapi.picture(MEDIA_TYPES["jpg"]), **work_errors},
         openapi_extra=openapi.upload_body(PreviewParameters, model),
     )
     async def preview(

@@ -36,7 +36,7 @@ class ModelDescription(BaseModel):
 
 
 class Limits(BaseModel):
-    """Of a request: its bytes, its file's pixels, its seconds."""
+    """Limits of a request: bytes, pixels of its file, seconds."""
 
     bytes: int
     pixels: int

@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document says of answers and bodies, with lines that the service really answers."""
+"""Answers and bodies in FastAPI's OpenAPI document, with real error lines of the service as examples."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from paddle_restore.data.formats import output_formats
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
-FORMATS = {one.name: one.mime for one in output_formats()}
+MEDIA_TYPES = {one.name: one.mime for one in output_formats()}
+_SHALLOW = " and ".join(one.name for one in output_formats() if 16 not in one.depths)
 
 _ID = r"^[A-Za-z0-9-]{8,64}$"
 RequestId = Annotated[
@@ -42,11 +43,11 @@ class RestoreParameters(PreviewParameters):
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
         "auto", description="side in pixels of the tiles that the network gets"
     )
-    format: Optional[Literal[tuple(FORMATS)]] = Field(  # type: ignore[valid-type]
+    format: Optional[Literal[tuple(MEDIA_TYPES)]] = Field(  # type: ignore[valid-type]
         None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
     )
     depth: Optional[Annotated[int, Field(ge=8, le=16, multiple_of=8)]] = Field(
-        None, description="8 or 16 bits; default: the input's own, and 16 for raw files; jpg and webp have 8"
+        None, description=f"8 or 16 bits; default: the input's own, and 16 for raw files; {_SHALLOW} have 8"
     )
     self_ensemble: Literal["none", "x8"] = Field(
         "none", description="x8: the mean over 8 flips and turns, which takes 8 times as long"
@@ -64,7 +65,7 @@ _WANTED = {
     "model": "a name of at most 100 letters",
     "ratio": "auto or a number from 0.01 to 100000",
     "tile": "auto or a whole number from 16 to 16384",
-    "format": " or ".join(", ".join(FORMATS).rsplit(", ", 1)),
+    "format": " or ".join(", ".join(MEDIA_TYPES).rsplit(", ", 1)),
     "depth": "8 or 16",
     "self_ensemble": "none or x8",
     "metadata": "none or keep",

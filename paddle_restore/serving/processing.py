@@ -61,7 +61,7 @@ class RestoreRequest:
 
     @property
     def cancelled(self) -> bool:
-        """The service removes the file when nobody waits for its picture any more."""
+        """The service removes the file when the client has left."""
         return not Path(self.path).exists()
 
     def cancel(self) -> None:
@@ -154,8 +154,7 @@ def _check_kind(path: Path, spec: ModelSpec) -> None:
     if not spec.raw and is_raw(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
         what = "is a raw file" if known else f"is no {titles(all_formats())}"
-        offered = output_titles()
-        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({offered})")
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({output_titles()})")
 
 
 def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
@@ -174,8 +173,9 @@ def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
     if kind is None or kind not in output_formats():
         kind = FORMATS[DEFAULT]
     if request.depth and request.depth not in kind.depths:
+        others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
         raise Problem(
-            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose png or tif for {request.depth}"
+            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose {others} for {request.depth}"
         )
     return kind
 

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
 from paddle_restore.serving.metrics import Metrics
-from paddle_restore.serving.parameters import FORMATS, PreviewParameters, check_query, with_fields
+from paddle_restore.serving.parameters import MEDIA_TYPES, PreviewParameters, check_query, with_fields
 from paddle_restore.serving.pool import Pool, Progress
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.processing import RestoreRequest, RestoreResult, Task
@@ -66,7 +66,7 @@ class Service:
     async def answer(
         self, request: Request, task: Task, parameters: PreviewParameters, request_id: Optional[str]
     ) -> Response:
-        """Do what a request asks. Raises Problem, and ClientDisconnect where nobody waits any more."""
+        """Process a request. Raises Problem, and ClientDisconnect if the client has left."""
         check_query(request.query_params)
         self._check_room()
         opened = OpenRequest(self, request_id)
@@ -120,7 +120,7 @@ class OpenRequest:
             raise ClientDisconnect
         finally:
             gone.cancel()
-            if not work.done():  # nobody waits for the result any more
+            if not work.done():  # the client has left
                 if self.progress.state == "working":
                     restore_request.cancel()
                 else:
@@ -133,12 +133,12 @@ class OpenRequest:
         self.service.open_requests -= 1
         if self.id and self.service.progress.get(self.id) is self.progress:
             del self.service.progress[self.id]
-        if self._work:
+        if self._work and not self._work.done():
             self._work.add_done_callback(self._remove_files)  # until then the worker may write there
         else:
-            self._remove_files()
+            self._remove_files(self._work)
 
-    def _remove_files(self, work: Optional[asyncio.Future[RestoreResult]] = None) -> None:
+    def _remove_files(self, work: Optional[asyncio.Future[RestoreResult]]) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         if work and not work.cancelled():
             work.exception()  # asyncio would log an exception that nobody has read
@@ -150,7 +150,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class _Picture(FileResponse):
-    """The picture of a request, which is closed when it is sent, or when the client stops taking it."""
+    """The picture of a request, which is closed with the last bytes, or when the client stops reading."""
 
     def __init__(
         self, opened: OpenRequest, request: RestoreRequest, result: RestoreResult, model: ModelDescription
@@ -165,11 +165,13 @@ class _Picture(FileResponse):
         }
         if result.ratio is not None:
             headers["X-Ratio"] = f"{result.ratio:.4g}"
-        super().__init__(path, headers=headers, media_type=FORMATS[path.suffix[1:]], filename=name)
+        super().__init__(path, headers=headers, media_type=MEDIA_TYPES[path.suffix[1:]], filename=name)
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._opened.close()  # before the client has the whole picture: then nothing of it stays
             await asyncio.wait_for(send(message), self._opened.service.settings.transfer_seconds)
 
         try:

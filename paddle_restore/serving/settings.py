@@ -1,4 +1,4 @@
-"""The settings of a service. Its limits and their defaults stand here and nowhere else."""
+"""The settings of a service. This is the only place for its limits and their defaults."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ FastAPI's `UploadFile` does not do this, because with it the service could not k
 
 - FastAPI reads the whole form before it calls our code. Here a request is refused before its body is read.
 - It writes the file where it has no name. A worker process needs one, so the file would be written twice.
-- It takes a form that is cut short for a whole one, and fields of any length.
+- It accepts truncated forms, and fields of any length.
 """
 
 from __future__ import annotations
