@@ -106,7 +106,7 @@ class Samples(paddle.io.Dataset):
                 return {**sample, UNREADABLE: unreadable} if unreadable else sample
             except (UserError, OSError) as error:
                 unreadable.append(line_of(error))
-        more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
+        more = f" ({len(unreadable) - 1} others cannot be read either)" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]}{more}")
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
