@@ -156,9 +156,7 @@ def batches(
     samples, keys = Samples(dataset, order.seed, latent, max_unreadable), _Batches(order, first, last)
     # Without workers Paddle's loader reads in a thread, and hangs if a sample raises.
     stream = (
-        _from_workers(samples, keys, workers)
-        if workers
-        else (collate([samples[k] for k in b]) for b in keys)
+        _from_workers(samples, keys, workers) if workers else (collate([samples[k] for k in b]) for b in keys)
     )
     for batch in stream:
         yield to_tensors(batch)
