@@ -22,7 +22,7 @@ from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
 from paddle_restore.data.pixels import Flips, draw_flips, flip_planes, random_window, to_float
 from paddle_restore.data.raw_options import RawOptions
-from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
+from paddle_restore.data.synthetic.noise import NoiseOptions, ShortExposures
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
