@@ -269,7 +269,7 @@ class ReluBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
-class GatedBlock(nn.Module):
+class PoollessBlock(nn.Module):
     """Chen et al., Simple Baselines for Image Restoration, ECCV 2022, less its attention, which pools."""
 
     def __init__(self, channels):
@@ -391,7 +391,7 @@ class NAFNet(nn.Module):
 
 NETWORKS = {
     "denoise_unet": DenoiseUNet,
-    "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=GatedBlock),
+    "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=PoollessBlock),
     "sid_unet": lambda: SIDUNet(4, 2),
     "sid_unet_xtrans": lambda: SIDUNet(9, 3),
     "lamba": Lamba,
