@@ -35,9 +35,9 @@ class Restore:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--model",
-            required=True,
             metavar="DIR|ID",
-            help="exported folder, or a network's id with --weights",
+            help="exported folder, or a network's id with --weights "
+            "(default: the network for noisy pictures that comes with the package)",
         )
         parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
         add_backend(parser)
@@ -103,7 +103,9 @@ class Predict:
 
         model = load_model(config, args.weights)
         tiling = Tiling(args.tile, args.memory)
-        forward = Forward(EagerNetwork(model), model.spec, averaging_of(args), tiling, args.batch_size)
+        averaging, batch_size = averaging_of(args), args.batch_size
+        network = EagerNetwork(model)
+        forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
         return _restore(Restorer.of(forward, preprocess_of(config)), args)
 
 
@@ -111,6 +113,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options of all three commands: how the network runs and what is written."""
     add_device(parser)
     add_averaging(parser)
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="of networks that restore pictures: 0 changes nothing, 1 is the network's own result, 1.5 more",
+    )
     parser.add_argument(
         "--tile",
         type=_tile,
@@ -193,13 +202,15 @@ def _ratio(text: str) -> Optional[float]:
     return value
 
 
-def _open(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Restorer:
+def _open(
+    args: argparse.Namespace, model: Union[str, Path, None], weights: Optional[Path] = None
+) -> Restorer:
     averaging = averaging_of(args)
     args.device = use_device(args.device)
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=thread_count())
+    return Restorer(model, weights, *options, threads=thread_count(), strength=args.strength)
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
