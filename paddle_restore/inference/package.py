@@ -35,9 +35,7 @@ class Graph(Options):
     program: Optional[str] = Field(None, description="model.json, or model.pdmodel of older Paddle")
     parameters: Optional[str] = Field(None, description="the program's weights")
     onnx: Optional[str] = Field(None, description="model.onnx, which holds its weights")
-    inputs: tuple[str, ...] = Field(
-        ("input",), description="input, and noise where the graph does not draw it"
-    )
+    inputs: tuple[str, ...] = Field(("input",), description="input, and noise unless the graph draws it")
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from paddle_restore.errors import UserError
+from paddle_restore.shipped import SHIPPED, shipped_weights
 from paddle_restore.weights.convert import convert_state_dict
 from paddle_restore.weights.reader import read_weights
 
@@ -72,8 +73,11 @@ def load_into(
 def load_weights(model: Any, path: Union[str, PathLike], partial: bool = False) -> list[str]:
     """Load a file of any format that `read_weights` knows, by our names or a published checkpoint's.
 
-    Returns what `partial` skipped; raises UserError as `load_into` does.
+    `path` "shipped" stands for the weights of this network that come with the package. Returns what
+    `partial` skipped; raises UserError as `load_into` does.
     """
+    if str(path) == SHIPPED:
+        path = shipped_weights(model.spec.id)
     state = read_weights(path)
     if set(state) - set(model.state_dict()):
         # Where they are not this network's published names either, load_into says what differs.
