@@ -12,6 +12,7 @@ import paddle
 from paddle import nn
 
 from paddle_restore.errors import UserError
+from paddle_restore.shipped import SHIPPED, shipped_weights
 from paddle_restore.weights.convert import convert_state_dict
 from paddle_restore.weights.reader import read_weights
 
@@ -73,8 +74,11 @@ def load_into(
 def load_weights(model: nn.Layer, path: Union[str, PathLike], partial: bool = False) -> list[str]:
     """Load a file that `read_weights` reads, with our names or those of a published checkpoint.
 
-    Returns what `partial` skipped. Raises UserError as `read_weights` and `load_into` do.
+    `path` "shipped" stands for the weights of this network that come with the package. Returns what
+    `partial` skipped. Raises UserError as `read_weights` and `load_into` do.
     """
+    if str(path) == SHIPPED:
+        path = shipped_weights(model.spec.id)
     state = read_weights(path)
     if set(state) - set(model.state_dict()):
         # If these are not the network's published names either, load_into says what differs.
