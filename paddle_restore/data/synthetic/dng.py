@@ -40,12 +40,10 @@ _FIXED_TAGS: Tags = {
     254: (_LONG, [0]),  # NewSubfileType: the full picture
     262: (_SHORT, [32803]),  # PhotometricInterpretation: colour filter array
     271: (_ASCII, "paddle_restore"),  # Make
-    272: (_ASCII, "synthetic"),  # Model
     277: (_SHORT, [1]),  # SamplesPerPixel
     284: (_SHORT, [1]),  # PlanarConfiguration
     50706: (_BYTE, [1, 4, 0, 0]),  # DNGVersion
     50707: (_BYTE, [1, 1, 0, 0]),  # DNGBackwardVersion
-    50708: (_ASCII, "paddle_restore synthetic"),  # UniqueCameraModel
     50710: (_BYTE, [0, 1, 2]),  # CFAPlaneColor: R, G, B
     50711: (_SHORT, [1]),  # CFALayout: rectangular
     50778: (_SHORT, [21]),  # CalibrationIlluminant1: D65
@@ -71,6 +69,7 @@ def dng_bytes(
     color_matrix: Sequence[float] = SRGB_COLOR_MATRIX,
     orientation: int = 1,
     active_area: Sequence[int] | None = None,
+    model: str = "synthetic",
     bits: int = 16,
     compression: str = "none",
 ) -> bytes:
@@ -99,6 +98,8 @@ def dng_bytes(
     strip = lossless_jpeg(mosaic, bits) if jpeg else _packed(mosaic, bits)
     tags: Tags = {
         **_FIXED_TAGS,
+        272: (_ASCII, model),
+        50708: (_ASCII, f"paddle_restore {model}"),  # UniqueCameraModel
         256: (_LONG, [width]),
         257: (_LONG, [height]),
         258: (_SHORT, [bits]),
