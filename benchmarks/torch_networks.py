@@ -260,6 +260,68 @@ class InvDN(nn.Module):
         return x
 
 
+class ReluBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1, self.conv2 = conv(channels, channels, 3), conv(channels, channels, 3)
+
+    def forward(self, x):
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class PoollessBlock(nn.Module):
+    """Chen et al., Simple Baselines for Image Restoration, ECCV 2022, less its attention, which pools."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.expand1, self.expand2 = conv(channels, 2 * channels, 1), conv(channels, 2 * channels, 1)
+        self.depthwise = conv(2 * channels, 2 * channels, 3, groups=2 * channels)
+        self.squeeze1, self.squeeze2 = conv(channels, channels, 1), conv(channels, channels, 1)
+
+    def forward(self, x):
+        a, b = self.depthwise(self.expand1(self._normalised(self.norm1, x))).chunk(2, 1)
+        x = x + self.squeeze1(a * b)
+        a, b = self.expand2(self._normalised(self.norm2, x)).chunk(2, 1)
+        return x + self.squeeze2(a * b)
+
+    @staticmethod
+    def _normalised(norm, x):
+        return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class DenoiseUNet(nn.Module):
+    def __init__(self, widths=(32, 64, 128, 128), encoder=(1, 1, 1, 2), decoder=(1, 2, 1), block=ReluBlock):
+        super().__init__()
+        self.first = conv(12, widths[0], 3)
+        pairs = list(zip(widths, widths[1:]))
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, encoder)
+        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
+        self.decoder = nn.ModuleList(
+            nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, decoder)
+        )
+        self.last = conv(widths[0], 12, 3)
+        nn.init.uniform_(self.last.weight, -1e-4, 1e-4)
+        nn.init.uniform_(self.last.bias, -1e-4, 1e-4)
+
+    @staticmethod
+    def _levels(widths, counts, block):
+        return nn.ModuleList(nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, counts))
+
+    def forward(self, x):
+        y, skips = self.first(F.pixel_unshuffle(x, 2)), []
+        for blocks, down in zip(self.encoder, self.down):
+            skips.append(blocks(y))
+            y = down(skips[-1])
+        y = self.encoder[-1](y)
+        for level in reversed(range(len(self.up))):
+            y = self.decoder[level](self.up[level](y) + skips[level])
+        return x + F.pixel_shuffle(self.last(y), 2)
+
+
 class ChannelNorm(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -328,6 +390,8 @@ class NAFNet(nn.Module):
 
 
 NETWORKS = {
+    "denoise_unet": DenoiseUNet,
+    "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=PoollessBlock),
     "sid_unet": lambda: SIDUNet(4, 2),
     "sid_unet_xtrans": lambda: SIDUNet(9, 3),
     "lamba": Lamba,

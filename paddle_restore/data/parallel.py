@@ -35,7 +35,7 @@ def each(
         for future in as_completed(futures):
             yield futures.pop(future), future.result()  # pop, so that results are not kept
     except BrokenProcessPool:
-        raise UserError("a worker process was killed, probably for want of memory; use fewer") from None
+        raise UserError("a worker process was killed, probably because memory ran out; use fewer") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

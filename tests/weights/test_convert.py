@@ -15,7 +15,6 @@ from paddle_restore.cli import convert_weights
 from paddle_restore.errors import UserError
 from paddle_restore.models import create_model, model_spec
 from paddle_restore.weights import convert_state_dict, load_into, load_pdparams, read_weights, recognise
-from paddle_restore.weights.safetensors import save_safetensors
 from tests.conftest import GOLDEN
 from tests.golden.procedural import procedural_input, procedural_tf_weight, procedural_weight
 
@@ -152,7 +151,7 @@ def test_the_command_on_lambas_real_weights(shared, tmp_path, capsys):
 def test_the_command_on_every_networks_published_names(id, tmp_path, capsys):
     reference = GoldenFolder(GOLDEN).reference(golden_of(id))
     source, output = tmp_path / "published", tmp_path / "ours.safetensors"
-    save_safetensors(source, reference.weights)
+    paddle.save(reference.weights, str(source))  # keeps their order: copies of a shared layer differ here
     assert convert("--source", source, "--output", output) == 0
     printed = capsys.readouterr().out
     assert f"recognised {id} " in printed

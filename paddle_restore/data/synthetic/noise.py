@@ -147,7 +147,7 @@ class NoiseOptions(Options):
 
     camera: Path = Field(description="the sensor, e.g. configs/cameras/sony_a7s2.yml")
     ratio: Range = Field(description="long over short exposure time: a range, or one number")
-    iso: Optional[Range] = Field(None, description="a range, or one number; default: what the file says")
+    iso: Optional[Range] = Field(None, description="a range, or one number; default: that of the file")
 
     @field_validator("ratio", "iso", mode="before")
     @classmethod

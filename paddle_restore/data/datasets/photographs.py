@@ -1,0 +1,147 @@
+"""Noisy and clean patches made from a folder of clean photographs (`synthetic/camera.py`).
+
+    ROOT/train/*.png   ROOT/val/*.png      (tools/fetch_photographs.py)
+
+A part of the training patches is not cut from photographs but drawn: lines, shapes and letters on flat
+or graded ground, of which the photographs have few.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Optional
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
+from paddle_restore.data.files import list_files
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image
+from paddle_restore.data.pixels import random_flips, random_window
+from paddle_restore.data.synthetic.camera import draw_development, source_side, take_picture
+from paddle_restore.errors import UserError
+from paddle_restore.models.spec import ModelSpec
+
+_EVAL_SEED = 17
+
+
+class PhotographsOptions(DatasetOptions):
+    """`data:` of a recipe whose `kind` is `photographs`."""
+
+    kind: Literal["photographs"] = "photographs"
+    root: Path = Field(description="folder of the two sub-folders below")
+    train_folder: Path = Field(Path("train"), description="clean photographs to learn from")
+    eval_folder: Path = Field(Path("val"), description="clean photographs to measure on")
+    crop: int = Field(128, gt=0, description="side of a training patch in pixels")
+    epoch: int = Field(10000, gt=0, description="patches an epoch")
+    drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
+    clean: float = Field(0.15, ge=0, le=1, description="share of patches with almost no noise")
+    eval_crop: int = Field(256, gt=0, description="side of an evaluation patch")
+    eval_patches: int = Field(4, gt=0, description="evaluation patches of each photograph")
+
+
+class PhotographsTrain:
+    """Patches of random photographs, more from the large ones, each with its own camera and noise."""
+
+    def __init__(self, options: PhotographsOptions, spec: ModelSpec, crop: Optional[int] = None):
+        self.options = options
+        self.crop = crop or options.crop
+        self.photographs = _read_all(options.root / options.train_folder, spec)
+        sizes = np.array([photo.shape[0] * photo.shape[1] for photo in self.photographs], float)
+        # Between equal odds for each photograph and for each pixel.
+        self.odds = np.cumsum(np.sqrt(sizes) / np.sqrt(sizes).sum())
+
+    def __len__(self) -> int:
+        return self.options.epoch
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return input and target, (3, crop, crop) float32 in [0, 1]."""
+        development = draw_development(rng, self.options.clean)
+        side = source_side(self.crop, development)
+        if rng.random() < self.options.drawn:
+            window = draw_scene(side, rng)
+        else:
+            photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
+            window = _window(photo, side, rng)
+        pair = [part.transpose(2, 0, 1) for part in take_picture(window, self.crop, development, rng)]
+        noisy, clean = map(np.ascontiguousarray, random_flips(rng, *pair, odds=(0.5, 0.5, 0.5)))
+        return {"input": noisy, "target": clean, "name": str(index)}
+
+
+class PhotographsEval:
+    """Fixed patches of the held-out photographs, each with a camera and noise that its index draws."""
+
+    note = ""
+
+    def __init__(self, options: PhotographsOptions, spec: ModelSpec):
+        self.options = options
+        self.photographs = _read_all(options.root / options.eval_folder, spec)
+
+    def __len__(self) -> int:
+        return len(self.photographs) * self.options.eval_patches
+
+    def sample(self, index: int) -> Sample:
+        """Return input and target, (3, eval_crop, eval_crop) float32 in [0, 1]."""
+        rng = np.random.default_rng([_EVAL_SEED, index])
+        development = draw_development(rng, self.options.clean)
+        size = self.options.eval_crop
+        window = _window(self.photographs[index % len(self.photographs)], source_side(size, development), rng)
+        pair = take_picture(window, size, development, rng)
+        noisy, clean = (np.ascontiguousarray(part.transpose(2, 0, 1)) for part in pair)
+        return {"input": noisy, "target": clean, "name": f"{index:04d}"}
+
+
+def draw_scene(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw shapes, lines and letters on a graded ground: (side, side, 3) uint8."""
+    corners = rng.integers(0, 256, (2, 2, 3)).astype(np.float32)
+    if rng.random() < 0.5:
+        corners[:] = corners[0, 0] + rng.normal(0, 12, (2, 2, 3))
+    picture = np.clip(cv2.resize(corners, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255)
+    picture = np.ascontiguousarray(picture.astype(np.uint8))
+    for _ in range(rng.integers(1, 14)):
+        color = tuple(int(value) for value in rng.integers(0, 256, 3))
+        points = [(int(x), int(y)) for x, y in rng.integers(-side // 4, side + side // 4, (4, 2))]
+        kind = rng.integers(5)
+        if kind == 0:
+            cv2.rectangle(picture, points[0], points[1], color, -1)
+        elif kind == 1:
+            cv2.circle(picture, points[0], int(rng.integers(2, side // 2)), color, -1, cv2.LINE_AA)
+        elif kind == 2:
+            cv2.fillPoly(picture, [np.array(points[:3], np.int32)], color, cv2.LINE_AA)
+        elif kind == 3:
+            cv2.line(picture, points[0], points[1], color, int(rng.integers(1, 5)), cv2.LINE_AA)
+        else:
+            letters = "".join(chr(code) for code in rng.integers(33, 127, rng.integers(3, 16)))
+            font, size = int(rng.integers(0, 8)), float(rng.uniform(0.3, 1.6))
+            place = (int(rng.integers(-10, side // 2)), int(rng.integers(10, side)))
+            cv2.putText(picture, letters, place, font, size, color, int(rng.integers(1, 3)), cv2.LINE_AA)
+    return picture
+
+
+def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of a photograph; one that is smaller is mirrored at its borders."""
+    missing = [max(side - size, 0) for size in photo.shape[:2]]
+    if any(missing):
+        photo = np.pad(photo, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")
+    height, width = photo.shape[:2]
+    top, left = random_window(height, width, side, rng, "a photograph")
+    return photo[top : top + side, left : left + side]
+
+
+def _read_all(folder: Path, spec: ModelSpec) -> list[np.ndarray]:
+    if spec.raw:
+        raise UserError(
+            f"data.kind photographs: {spec.id} reads raw files, not pictures; use another data.kind"
+        )
+    photographs = []
+    for path in list_files(folder, is_picture, "pictures"):
+        photo = read_image(path)
+        if photo.dtype != np.uint8:
+            raise UserError(f"{path}: has 16 bits; photographs to train on are read as 8-bit pictures")
+        photographs.append(photo)
+    return photographs
+
+
+DATASETS.add("photographs", DatasetKind(PhotographsOptions, PhotographsTrain, PhotographsEval))
