@@ -61,9 +61,9 @@ PLAIN = Form()
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture: (H, W, 3) RGB, uint8 or uint16 as stored; grey becomes three equal channels.
 
-    A 32-bit float TIFF in [0, 1] comes as uint16. Pictures are turned as their EXIF orientation
-    says. The format is known by content, whatever the name says. Raises UserError for files that
-    are missing, broken, of another format, of several pictures, or of more than `max_pixels`.
+    A 32-bit float TIFF in [0, 1] comes as uint16. Pictures are turned by their EXIF orientation. The content
+    decides the format, not the name. Raises UserError for files that are missing, broken, of another format,
+    of several pictures, or of more than `max_pixels`.
     """
     return read_with_form(path, max_pixels)[0]
 

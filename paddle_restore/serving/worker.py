@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import queue
 import resource
@@ -43,7 +42,6 @@ def main() -> int:
         answers.flush()
 
     # Libraries' warnings of hostile files would fill the log. Our own warnings are for the file's owner.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     _end_first()
     requests: queue.SimpleQueue[RestoreRequest] = queue.SimpleQueue()

@@ -94,7 +94,7 @@ def _low_resolution(
         if shrunk.shape[:2] != expected:
             raise UserError(
                 f"{pair.lq}: has {size_text(shrunk.shape)} pixels, 1/{scale} of {pair.clean} has "
-                f"{size_text(expected)}; make it anew with tools/prepare_sidd.py lq --scale {scale}"
+                f"{size_text(expected)}; make it again with tools/prepare_sidd.py lq --scale {scale}"
             )
         return shrunk[top : top + size, left : left + size]
     first_row, first_column = (max(start - _KERNEL_RADIUS, 0) for start in (top, left))
