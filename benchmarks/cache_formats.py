@@ -1,9 +1,9 @@
-"""Compare ways to store decoded frames, plain or chunked and compressed: bytes, and milliseconds a crop.
+"""Compare ways to store decoded frames, plain or chunked and compressed: bytes, and milliseconds per crop.
 
     pip install blosc2 zarr && python benchmarks/cache_formats.py
 
-On a synthetic pair of 4256x2848 (sensor noise at x100; the target with noise of a long exposure), a crop is
-that of a training sample: 1024x1024 pixels of both frames.
+Uses a synthetic pair of 4256x2848 with sensor noise at x100 and a target with the noise of a long exposure. A
+crop is a training sample: 1024x1024 pixels of both frames.
 """
 
 from __future__ import annotations

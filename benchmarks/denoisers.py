@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from paddle_restore.cli.main import fail
 from paddle_restore.data.files import atomic_path, list_files
-from paddle_restore.data.image import is_picture, read_image, write_image
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image, write_image
 from paddle_restore.data.matching import match_pairs
 from paddle_restore.data.synthetic.camera import Development, source_side, take_picture
 from paddle_restore.data.synthetic.noise import SensorNoise

@@ -2,10 +2,9 @@
 
     python benchmarks/global_tiles.py -c configs/mirnet_v2/demo.yml --weights FILE --pictures FILE...
 
-For each tile size: tiles cut hard, tiles blended (what the restorer does), and two ways of fixing the
-pooled statistics: those of the whole picture made small, and the mean of those of all tiles, from a
-pass before. Numbers are the largest and the mean difference from the picture in one piece, in 1/255,
-and the PSNR between the two.
+For each tile size: tiles without blending, blended tiles (as in the restorer), and two ways to fix the pooled
+statistics: those of the reduced picture, and the mean over all tiles from a first pass. Numbers are the
+largest and the mean difference from the picture in one piece, in 1/255, and the PSNR between the two.
 """
 
 from __future__ import annotations

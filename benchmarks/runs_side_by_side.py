@@ -1,11 +1,11 @@
-"""Several trained networks on the same scenes, in one table: quality, and seconds a frame.
+"""Several trained networks on the same scenes in one table: quality and seconds per frame.
 
     python benchmarks/runs_side_by_side.py RUN [RUN ...]
 
 RUN is a run folder of tools/train.py. Its best weights are evaluated on the evaluation data of its own
-recipe, whole frames; the recipes must name the same pairs. Where RUN/inference holds the export, that
-runs by Paddle Inference, else the network's own code. Seconds are those of the network alone, median
-over the frames, after one frame that is not timed.
+recipe, whole frames. The recipes must name the same pairs. If RUN/inference holds the export, Paddle
+Inference runs it; otherwise the network's own code runs. Seconds are the median of the network alone over the
+frames, after one frame that is not timed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The service's cost: overhead over the bare restorer, throughput and latency, memory over many requests.
+"""Cost of the service: overhead over the restorer alone, throughput and latency, memory over many requests.
 
     python benchmarks/serving.py [--picture DIR] [--raw DIR] [--workers 1] [--threads 1] [--repeats 10]
                                  [--requests 32] [--small 2000] [--concurrency 1 2 4 8] [--parts ...]
 
-DIR are exported folders; without them two tiny networks are exported, which makes the service's own share
-as large as it can be. Prints three tables: a 1-megapixel PNG and a 12-megapixel DNG by the service and by
-the restorer in turn; both by several clients at once; resident memory over small requests.
+DIR are exported folders. Without them two tiny networks are exported, so that the share of the service is as
+large as possible. Prints three tables: a 1-megapixel PNG and a 12-megapixel DNG through the service and
+through the restorer in turn; both with several clients at once; resident memory over small requests.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Service:
 
 
 def overhead(service: Service, models: dict[str, Path], folder: Path, args: argparse.Namespace) -> None:
-    """One after the other in turn, so that what else the machine does falls on both."""
+    """Alternate between the two, so that other load on the machine affects both."""
     rows = []
     for kind, name in (("picture", "picture.png"), ("raw", "raw.dng")):
         restorer = Restorer(models[kind], threads=args.threads)
@@ -177,7 +177,7 @@ def load(service: Service, models: dict[str, Path], folder: Path, args: argparse
 
 
 def memory(service: Service, models: dict[str, Path], folder: Path, args: argparse.Namespace) -> None:
-    """From a tenth of the requests on, when everything that is kept is there."""
+    """Memory from a tenth of the requests on, when all caches are filled."""
     content = (folder / "small.png").read_bytes()
     rows, step = [], max(1, args.small // 10)
     for number in range(1, args.small + 1):

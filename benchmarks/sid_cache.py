@@ -1,4 +1,4 @@
-"""Training from a cache of decoded frames: time a sample, time a step, memory of the whole job.
+"""Training from a cache of decoded frames: time per sample, time per step, memory of the whole job.
 
     python benchmarks/sid_cache.py [--bayer 60] [--xtrans 20] [--folder DIR]
 

@@ -1,12 +1,12 @@
-"""The same layers in PyTorch, to time PaddlePaddle against; nothing of the package depends on it.
+"""The same layers in PyTorch, for timing against PaddlePaddle. The package does not depend on this file.
 
 Started by `tools/benchmark.py --compare` as
 
     python benchmarks/torch_networks.py ID FOLDER PRECISION LAYOUT THREADS
 
 where FOLDER holds `weights.npz` (arrays by the names of the PaddlePaddle network, which the modules
-below share) and `input.npz`. It writes its output to FOLDER/pytorch-PRECISION-LAYOUT.npz and then runs
-for every line on its standard input, answering with milliseconds.
+below share) and `input.npz`. It writes its output to FOLDER/pytorch-PRECISION-LAYOUT.npz. Then it runs once
+for every line on its standard input and answers with milliseconds.
 """
 
 from __future__ import annotations
@@ -355,7 +355,7 @@ def main() -> None:
     arrays = load_arrays(Path(folder) / "input.npz").values()
 
     def run():
-        # What a user has and wants is float32 in the plain layout; the way there and back counts.
+        # Users have float32 in the plain layout and expect it back, so the conversions are timed too.
         inputs = [torch.from_numpy(array).to(kind).contiguous(memory_format=layout) for array in arrays]
         return network(*inputs).float().contiguous().numpy()
 

@@ -21,6 +21,13 @@ def has_gpu() -> bool:
     return paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 
+def on_gpu() -> bool:
+    """Whether Paddle computes on a GPU now."""
+    import paddle
+
+    return paddle.get_device().startswith("gpu")
+
+
 def check_device_name(device: str) -> None:
     """Raise UserError for an unknown device."""
     if device not in DEVICES:

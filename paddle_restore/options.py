@@ -1,18 +1,20 @@
-"""Validated options: what a recipe may say, each group beside the code that it drives."""
+"""Base of validated options, such as the sections of a recipe. Each group is defined where it is used."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from paddle_restore.errors import UserError, did_you_mean
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 class Options(BaseModel):
-    """Base of every group of options: unknown keys are errors that name the nearest valid one."""
+    """Base of every group of options. Unknown keys are errors that name the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
@@ -30,7 +32,7 @@ class Options(BaseModel):
         return values
 
 
-def validate(options: type[Options], values: Any, source: str | Path, section: str = "") -> Any:
+def validate(options: type[Model], values: Any, source: str | Path, section: str = "") -> Model:
     """Return `options` made from `values`; raise UserError with the first mistake in one line.
 
     `source` is the file that the values come from and `section` the place in it.

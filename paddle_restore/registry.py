@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -49,6 +50,7 @@ class Registry(Mapping[str, T]):
         self.kind, self.folder = kind, folder
         self._parts: dict[str, T] = {}
         self._loaded = False
+        self._lock = threading.RLock()
 
     def add(self, name: str, part: T) -> None:
         """Register `part`. Raises ValueError where the name is taken."""
@@ -75,21 +77,22 @@ class Registry(Mapping[str, T]):
         return len(self._parts)
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True  # before the imports, which may ask for parts themselves
-        for name, module in find_modules(self.folder).items():
-            if module.startswith(f"{self.folder}."):
-                import_module(module)
-            else:
-                _import_foreign(name, module, self.kind)
+        with self._lock:  # another thread waits until all parts are there
+            if self._loaded:
+                return
+            self._loaded = True  # before the imports, which may ask for parts themselves
+            for name, module in find_modules(self.folder).items():
+                if module.startswith(f"{self.folder}."):
+                    import_module(module)
+                else:
+                    _import_foreign(name, module, self.kind)
 
 
 def _import_foreign(name: str, module: str, kind: str) -> ModuleType | None:
-    """Import another package's module. One that fails costs a warning and not every command."""
+    """Import another package's module. If it fails, warn instead of failing every command."""
     try:
         return import_module(module)
-    except Exception as error:  # whatever a stranger's module raises
+    except Exception as error:  # another package's module may raise anything
         reason = f"{type(error).__name__}: {line_of(error, 200)}"
         warnings.warn(f"{kind} {name!r}: module {module} cannot be imported ({reason})", stacklevel=2)
         return None

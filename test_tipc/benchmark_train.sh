@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Training speed of a published network, in samples a second, from the trainer's own log.
+# Training speed of a published network in samples per second, from the trainer's log.
 #   bash test_tipc/benchmark_train.sh test_tipc/configs/MODEL/train_infer_python.txt benchmark_train [CASE...]
-# CASE: dynamic_bs1_fp32_DP_N1C1, as in the ecosystem: batch, precision (fp32, or on GPU fp16: AMP O1),
-# data parallel, one node with so many GPUs (or processes, on a CPU). Without cases, those of the file's
-# train_benchmark_params with N1C1. On a GPU where there is one, else on the CPU.
+# CASE: dynamic_bs1_fp32_DP_N1C1, as in the ecosystem: batch, precision (fp32, or on GPU fp16: AMP O1), data
+# parallel, one node with this number of GPUs (or processes, on a CPU). Default: the cases of the file's
+# train_benchmark_params with N1C1. Uses a GPU if there is one, otherwise the CPU.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh
@@ -55,8 +55,8 @@ for name in "${cases[@]}"; do
   fi
   log="$log_path/$name.log"
   run_command "$log" || continue
-  # The first iterations allocate and tune; the mean is over the others, by their time.
-  # (`case` would be a word of gawk's own.)
+  # The first iterations allocate and tune, so the mean is over the others, weighted by their time.
+  # (`case` is a keyword of gawk.)
   awk -v name="$name" -v model="$model_name" -v device="$device" '
     match($0, /avg_batch_cost: [0-9.]+/) {
       seconds = substr($0, RSTART + 16, RLENGTH - 16)

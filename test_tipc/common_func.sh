@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Sourced by the scripts of this folder. Names are those of the ecosystem's TIPC folders.
 #
-# Commands are built and run as arrays, never by eval: what a parameter file says is arguments, not shell.
+# Commands are arrays and are never run by eval: a parameter file gives arguments, not shell code.
 
-# Read the lines of parameter file $1 into `lines`; line N of the file is lines[N-1]. Its title has to have $2
-# in it and it $3 lines: a file of another kind, or cut short, would run nothing and so fail nothing.
+# Read the lines of parameter file $1 into `lines`; line N of the file is lines[N-1]. Its title must contain $2 and
+# it must have $3 lines. A file of another kind or a truncated one would run nothing and seem to succeed.
 read_parameters() {
   if [ ! -r "$1" ] || [ -d "$1" ]; then die "$1: no such parameter file"; fi
   mapfile -t lines < "$1"
@@ -13,7 +13,7 @@ read_parameters() {
   fi
 }
 
-# The first argument's part before its colon, the part after it, and, of `a=1|b=2`, mode $2's value.
+# The part of the first argument before its colon, the part after it, and the value of mode $2 in `a=1|b=2`.
 func_parser_key() { printf '%s' "${1%%:*}"; }
 func_parser_value() {
   local value="${1#*:}"
@@ -38,15 +38,15 @@ add_words() {
   command_line+=("${words[@]}")
 }
 
-# Append KEY=VALUE to `command_line`, unless key or value says `null` or nothing.
+# Append KEY=VALUE to `command_line`, unless key or value is `null` or empty.
 func_set_params() {
   if [ "$1" != null ] && [ "$2" != null ] && [ -n "$2" ]; then add_words "$1=$2"; fi
 }
 
-# Append what `lines[$1]` says, KEY:VALUE, likewise.
+# The same for `lines[$1]`, which is KEY:VALUE.
 option() { func_set_params "$(func_parser_key "${lines[$1]}")" "$(func_parser_value "${lines[$1]}")"; }
 
-# Run `command_line`, show its output, keep it in log $1, and record the command's own status.
+# Run `command_line`, show its output, write it to log $1 and record the status of the command.
 run_command() {
   local log="$1"
   "${command_line[@]}" 2>&1 | tee "$log"
@@ -65,7 +65,7 @@ status_check() {
   return 1
 }
 
-# Record that `command_line` needs $1, which is not here: neither a success nor a failure.
+# Record that `command_line` needs $1, which is missing: neither a success nor a failure.
 skip_command() {
   skipped=$((skipped + 1))
   echo "Skipped for want of $1 - $model_name - ${command_line[*]}" | tee -a "$status_log"
@@ -77,7 +77,7 @@ gpu_count() {
   if [ -z "$found" ]; then echo 0; else wc -l <<< "$found"; fi
 }
 
-# Say what was run; end with status 1 if anything failed.
+# Print what was run; exit with status 1 if anything failed.
 finish() {
   echo "$model_name $MODE: $passed passed, $failed failed, $skipped skipped for want of a GPU or node ($status_log)"
   [ "$((passed + failed + skipped))" -gt 0 ] || die "the parameter file gives nothing to run"
@@ -90,10 +90,10 @@ die() {
   exit 2
 }
 
-# The Python to run: $PYTHON, else what line 3 of the parameter file says.
+# The Python to run: $PYTHON, otherwise line 3 of the parameter file.
 choose_python() { printf '%s' "${PYTHON:-$(func_parser_value "${lines[2]}")}"; }
 
-# Set what every script starts from, out of the parameter file $1, of title $3 and $4 lines, and the mode $2.
+# Set the variables of all scripts from parameter file $1 (title $3, $4 lines) and mode $2.
 begin() {
   read_parameters "$1" "$3" "$4"
   MODE="$2"
@@ -101,14 +101,14 @@ begin() {
   # shellcheck disable=SC2034  # the scripts that source this file read it
   python="$(choose_python)"
   log_path="./test_tipc/output/$model_name/$MODE"
-  # Runs of another file than the main one must not write over its logs.
+  # Runs of other parameter files must not overwrite the logs of the main one.
   case "$(basename "$1" .txt)" in
     train_infer_python | *paddle2onnx* | *serving*) ;;
     *) log_path="$log_path/$(basename "$1" .txt)" ;;
   esac
   status_log="$log_path/results_python.log"
   passed=0 failed=0 skipped=0
-  # Results repeat bit for bit with the same number of threads only.
+  # Results repeat bitwise only with the same number of threads.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
   mkdir -p "$log_path" || die "$log_path: cannot be made"
   rm -f "$log_path"/*.log # of an earlier run, which compare_results.py would read

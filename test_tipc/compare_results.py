@@ -79,7 +79,7 @@ def differences(
 
 
 def _close(old: Numbers, new: Numbers, atol: float, rtol: float) -> bool:
-    # NaN is close to nothing, which is as it should be.
+    # NaN is close to no number, which is intended.
     return old.keys() == new.keys() and all(
         new[name] == value or abs(new[name] - value) <= atol + rtol * abs(value)
         for name, value in old.items()

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Make what a mode needs in test_tipc/data/MODEL: recipe.yml, infer/input, infer/target and, where nothing
-# is trained, weights/model.pdparams.
+# Make the files of a mode in test_tipc/data/MODEL: recipe.yml, infer/input, infer/target and, for modes without
+# training, weights/model.pdparams.
 #   bash test_tipc/prepare.sh test_tipc/configs/MODEL/train_infer_python.txt MODE
 # MODE: lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer, whole_infer,
 #       paddle2onnx_infer, serving_infer, benchmark_train
-# Nothing is downloaded: the data are made by tools/prepare_demo.py, once for all models (test_tipc/data/lite).
+# Nothing is downloaded: tools/prepare_demo.py makes the data once for all models (test_tipc/data/lite).
 #   TIPC_DATA=DIR      use this SID or SIDD data set instead
-#   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer, serving_infer: the published network with these weights, in place of
-#                      a very small one with weights from a few iterations
+#   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer, serving_infer: the published network with these weights instead of
+#                      a very small one that is trained for a few iterations
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test_tipc/common_func.sh
@@ -55,10 +55,12 @@ mkdir -p "$folder/infer/input" "$folder/infer/target"
   echo "# Written by test_tipc/prepare.sh for $MODE."
   echo "_base_: $base"
   echo "data:"
+  # A recipe of another kind of data keeps none of its options.
+  if [ "$kind" = srgb ]; then echo "  kind: pairs"; else echo "  kind: sid"; fi
   echo "  root: '${root//\'/\'\'}'"
   if [ "$kind" = srgb ]; then printf '  train_folder: %s\n  eval_folder: %s\n' "$train" "$eval"; fi
   if [ "$MODE" = benchmark_train ]; then
-    # Without stages and without the recipe's schedule, so that any length goes.
+    # Without stages and without the recipe's schedule, so that any length is valid.
     printf '  limit: 2\n'
     if [ -z "${TIPC_DATA:-}" ]; then printf '  crop: %s\n' "$crop"; fi
     printf 'schedule: {kind: constant}\ntrain: {stages: [], epochs: null, iterations: 5, log_every: 1}\n'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The lite chain of every network, and its numbers; what CI runs.
+# Run the lite chain of every network and compare its numbers. CI runs this.
 #   bash test_tipc/run_all.sh [MODEL...]     PYTHON=FILE     RECORD=1: record the numbers instead
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -36,7 +36,7 @@ compare() { # recorded numbers, logs, whether to record them
   fi
 }
 
-# Whether the packages are installed. One that is, and fails when imported, is not to be skipped.
+# Whether the packages are installed. An installed package that fails to import must not be skipped.
 installed() {
   "$python" -c 'import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' "$@"
 }
@@ -47,9 +47,9 @@ for model in "${models[@]}"; do
   chain "$model" train_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
   if [ "$libraries" -eq 1 ]; then chain "$model" "$onnx" paddle2onnx_infer test_paddle2onnx.sh; fi
 done
-# Two processes: the trainer's matter more than the network's, so one network does.
+# Two processes test the trainer rather than the network, so one network is enough.
 chain "${models[0]}" train_dist_infer_python.txt lite_train_lite_infer test_train_inference_python.sh
-# Served and asked by HTTP, and compared with the restorer: again one.
+# The service over HTTP, compared with the restorer: one network is enough.
 if installed fastapi uvicorn; then
   serving="test_tipc/configs/${models[0]}/model_linux_gpu_normal_normal_serving_python_linux_gpu_cpu.txt"
   bash test_tipc/prepare.sh "$serving" serving_infer &&

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build deploy/cpp and restore with exported networks, each compared with the Python restorer.
 #   bash test_tipc/test_inference_cpp.sh [MODEL ...]
-# MODEL: of mirnet, mirnet_v2_small, sid_unet, lamba (default: all), with small random weights.
-# Ends with status 1 if a command failed. PYTHON=FILE is used in place of python3, BUILD=DIR to build there.
+# MODEL: a network of deploy/cpp/compare.py, with small random weights (default: all that it compares).
+# Ends with status 1 if a command failed. PYTHON=FILE replaces python3; BUILD=DIR is the build folder.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh
@@ -19,15 +19,14 @@ mkdir -p "$log_path"
 rm -f "$log_path"/*.log
 : > "$status_log"
 
-models=("$@")
-if [ $# -eq 0 ]; then models=(mirnet mirnet_v2_small sid_unet lamba); fi
 model_name=build
 command_line=(bash deploy/cpp/build.sh)
 if run_command "$log_path/build.log"; then
-  for model_name in "${models[@]}"; do
-    command_line=("$PYTHON" deploy/cpp/compare.py --program "$build/restore" "$model_name")
+  for model_name in "${@:-all}"; do
+    command_line=("$PYTHON" deploy/cpp/compare.py --program "$build/restore")
+    if [ "$model_name" != all ]; then command_line+=("$model_name"); fi
     run_command "$log_path/$model_name.log"
   done
 fi
-model_name="${models[*]}"
+model_name="${*:-all}"
 finish

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Export to ONNX and infer by ONNX Runtime as a parameter file says; prepare.sh comes first.
+# Export to ONNX and infer with ONNX Runtime as a parameter file says. Run prepare.sh first.
 #   bash test_tipc/test_paddle2onnx.sh test_tipc/configs/MODEL/ONNX_FILE.txt [paddle2onnx_infer]
-# Ends with status 1 if a command failed. PYTHON=FILE is used in place of line 3.
+# Ends with status 1 if a command failed. PYTHON=FILE replaces line 3.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh
@@ -18,7 +18,7 @@ for number in 4 5 6 7 8 9; do option "$number"; done
 if run_command "$log_path/paddle2onnx.log"; then
   command_line=("$python")
   add_words "$(func_parser_value "${lines[10]}")"
-  # As in the ecosystem's script, the model is what line 8 saved.
+  # The model is what line 8 saved, as in the ecosystem's script.
   func_set_params "$(func_parser_key "${lines[11]}")" "$(func_parser_value "${lines[7]}")"
   option 12
   run_command "$log_path/paddle2onnx_infer.log"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Export, serve by HTTP, and ask for pictures, as a parameter file says; prepare.sh comes first.
+# Export, serve over HTTP and request pictures as a parameter file says. Run prepare.sh first.
 #   bash test_tipc/test_serving_infer_python.sh test_tipc/configs/MODEL/SERVING_FILE.txt [serving_infer]
-# Ends with status 1 if a command failed, the server's own end included. PYTHON=FILE is used in place of line 3.
+# Ends with status 1 if a command failed, including the exit of the server. PYTHON=FILE replaces line 3.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Train, evaluate, export and infer as a parameter file says; prepare.sh comes first.
+# Train, evaluate, export and infer as a parameter file says. Run prepare.sh first.
 #   bash test_tipc/test_train_inference_python.sh test_tipc/configs/MODEL/train_infer_python.txt MODE
 # MODE: lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer, whole_infer
-# Ends with status 1 if a command failed, whichever it was. PYTHON=FILE is used in place of line 3.
+# Ends with status 1 if any command failed. PYTHON=FILE replaces line 3.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . test_tipc/common_func.sh
@@ -60,8 +60,8 @@ training_command() { # devices, device, precision, run folder, addresses, rank
   func_set_params "$(key 9)" "$(params 9)"
 }
 
-# Train on one node, or on two. Two nodes at the loopback address are both this machine; otherwise this
-# machine is node $TIPC_NODE (0 or 1), and the other runs the same command.
+# Train on one node or on two. Two nodes at the loopback address are both this machine. Otherwise this machine is
+# node $TIPC_NODE (0 or 1), and the other machine runs the same command.
 train() { # devices, device, precision, run folder, addresses
   local run="$4" addresses="$5" other
   if [ "$addresses" != "$loopback" ]; then
@@ -83,7 +83,7 @@ train() { # devices, device, precision, run folder, addresses
   status_check $? "${second[*]}" "${run}_train_node_1.log"
 }
 
-# Infer with the exported folder $1 on the pictures $2, once for every combination that the file names.
+# Infer with the exported folder $1 on the pictures $2, once for every combination in the file.
 func_inference() {
   local device backend threads batch precision log
   local devices backends batches thread_counts precisions

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from argparse import ArgumentParser
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from paddle_restore.cli.main import ALIASES, COMMANDS
+from paddle_restore.cli.main import load_command
 from paddle_restore.engine.config import load_config
 from tests.conftest import ROOT
 
@@ -53,8 +52,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str]]]:
             word = word[:-1] if word.count("]") > word.count("[") else word
             word = word.removesuffix("...").split("|")[0]
             words += [PLACEHOLDERS.get(word, word)] if word else []
-        name = match[1] or match[2]
-        found.append((ALIASES.get(name, name), words))
+        found.append((match[1] or match[2], words))
     return found
 
 
@@ -62,7 +60,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str]]]:
 def test_commands_parse_and_their_overrides_fit_the_recipe(page):
     for command, arguments in commands_of(page):
         parser = ArgumentParser(prog=command)
-        import_module(f"paddle_restore.cli.{COMMANDS[command][0]}").add_arguments(parser)
+        load_command(command).add_arguments(parser)
         parsed = parser.parse_args(arguments)
         recipe = getattr(parsed, "config", None)
         if recipe and recipe.suffix == ".yml":

@@ -71,7 +71,7 @@ def _training(
 ) -> Iterator[tuple[str, Values, Values]]:
     """Yield loss and gradients of the first step, then the losses and weights of all steps."""
     section: dict[str, Any] = golden.objective or {}
-    objective = build_objective(validate(OBJECTIVES[section["kind"]], section, id, "objective"))
+    objective = build_objective(validate(OBJECTIVES.find(section["kind"]).options, section, id, "objective"))
     options = OptimizerOptions(kind=golden.optimizer, **reference.optimizer)
     optimizer = build_optimizer(options, model.parameters())
     losses = {}

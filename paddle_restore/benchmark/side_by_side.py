@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Optional
@@ -21,18 +22,13 @@ import numpy as np
 from paddle_restore.benchmark.measure import ROOT, child_environment, network_inputs
 from paddle_restore.devices import thread_count
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import open_network
+from paddle_restore.inference.backends import DEFAULT, find_backends, open_network
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.metrics import psnr
 
 TORCH_NETWORKS = ROOT / "benchmarks" / "torch_networks.py"
 _MARK = "measured "
-# backend: the library that it needs, and the precisions of a CPU
-_BACKENDS = {
-    "paddle": ("paddle", ("fp32", "bf16")),
-    "onnx": ("onnxruntime", ("fp32",)),
-    "openvino": ("openvino", ("fp32", "bf16")),
-}
+_PRECISIONS = ("fp32", "bf16")  # of a CPU
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -62,7 +58,7 @@ def serve_backend() -> None:
 class Runner:
     """One way to run the network: its process, the times in ms, and why it failed, if it did."""
 
-    def __init__(self, label: str, precision: str, command: list[str], output: Path, threads: int):
+    def __init__(self, label: str, precision: str, command: list[str], output: Path):
         self.label, self.precision, self.output = label, precision, output
         self.times: list[float] = []
         self.failed: Optional[str] = None
@@ -73,7 +69,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**child_environment(), "OMP_NUM_THREADS": str(threads)},
+            env={**child_environment(), "OMP_NUM_THREADS": str(thread_count())},
         )
         self._answer()
 
@@ -103,89 +99,75 @@ class Runner:
         self._process.communicate()
         self._errors.close()
 
+    def row(self, network: str, reference: Optional[np.ndarray]) -> dict[str, Any]:
+        """Return what was measured, and how far the output is from the reference."""
+        row: dict[str, Any] = {"network": network, "run by": self.label, "precision": self.precision}
+        row["threads"] = thread_count()
+        if self.failed is not None:
+            return {**row, "failed": self.failed}
+        low, median, high = np.percentile(self.times, (25, 50, 75)).tolist()
+        row |= {"median_ms": median, "quartiles_ms": [low, high], "trials": len(self.times)}
+        if reference is not None:
+            output = load_arrays(self.output)["output"]
+            row["max_difference"] = float(np.abs(output.astype(np.float64) - reference).max())
+            row["psnr"] = psnr(output[0].transpose(1, 2, 0), reference[0].transpose(1, 2, 0))
+        return row
 
-def compare_model(id: str, input_size: tuple[int, int], trials: int, warmup: int) -> list[dict[str, Any]]:
-    """Time network `id` with random weights, which PyTorch gets too; return a row for each runner."""
+
+def compare(
+    network: str, exported: bool, input_size: tuple[int, int], trials: int, warmup: int
+) -> list[dict[str, Any]]:
+    """Time an exported folder, or a network by its id with random weights; return a row for each runner."""
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        folder = Path(network) if exported else _export(network, work)
+        package = read_package(folder)
+        if package.graph.program is None:
+            raise UserError(f"{folder}: has no paddle graph to compare with; export it with --format all")
+        inputs: dict[str, Any] = network_inputs(package.model_spec, input_size)
+        np.savez(work / "input.npz", **inputs)
+        runners: list[Runner] = []
+        try:
+            runners += (Runner(*each) for each in _runners(package.name, folder, work))
+            for turn in range(warmup + trials):
+                for runner in runners:
+                    runner.turn(timed=turn >= warmup)
+        finally:
+            for runner in runners:
+                runner.close()
+        reference = load_arrays(runners[0].output)["output"] if runners[0].failed is None else None
+        return [runner.row(package.name, reference) for runner in runners]
+
+
+def _export(id: str, work: Path) -> Path:
+    """Export a network with weights of a fixed seed, which PyTorch gets as `weights.npz`."""
     import paddle
 
     from paddle_restore.inference.export import export
     from paddle_restore.models import create_model
 
-    with tempfile.TemporaryDirectory() as work:
-        paddle.seed(0)
-        model = create_model(id)
-        arrays: dict[str, Any] = {name: value.numpy() for name, value in model.state_dict().items()}
-        np.savez(Path(work) / "weights.npz", **arrays)
-        folder = Path(work) / "inference"
-        export(model, folder, id, Preprocess(), format="all" if find_spec("paddle2onnx") else "paddle")
-        return _compare(folder, Path(work), input_size, trials, warmup)
+    paddle.seed(0)
+    model = create_model(id)
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in model.state_dict().items()}
+    np.savez(work / "weights.npz", **arrays)
+    folder = work / "inference"
+    export(model, folder, id, Preprocess(), format="all" if find_spec("paddle2onnx") else "paddle")
+    return folder
 
 
-def compare_folder(
-    folder: Path, input_size: tuple[int, int], trials: int, warmup: int
-) -> list[dict[str, Any]]:
-    """Time an exported folder; return a row for each runner."""
-    with tempfile.TemporaryDirectory() as work:
-        return _compare(folder, Path(work), input_size, trials, warmup)
-
-
-def _compare(
-    folder: Path, work: Path, input_size: tuple[int, int], trials: int, warmup: int
-) -> list[dict[str, Any]]:
-    package = read_package(folder)
-    if package.graph.program is None:
-        raise UserError(f"{folder}: has no paddle graph to compare with; export it with --format all")
-    inputs: dict[str, Any] = network_inputs(package.model_spec, input_size)
-    np.savez(work / "input.npz", **inputs)
-    threads = thread_count()
-    runners: list[Runner] = []
-    try:
-        for label, precision, command, output in _runners(package.name, folder, work, threads):
-            runners.append(Runner(label, precision, command, output, threads))
-        for turn in range(warmup + trials):
-            for runner in runners:
-                runner.turn(timed=turn >= warmup)
-    finally:
-        for runner in runners:
-            runner.close()
-    reference = load_arrays(runners[0].output)["output"] if runners[0].failed is None else None
-    return [_row(package.name, runner, reference, threads) for runner in runners]
-
-
-def _runners(id: str, folder: Path, work: Path, threads: int) -> list[tuple[str, str, list[str], Path]]:
-    """Return label, precision, command and output of every runner that can be started here."""
+def _runners(id: str, folder: Path, work: Path) -> Iterator[tuple[str, str, list[str], Path]]:
+    """Yield label, precision, command and output of every runner."""
+    threads = str(thread_count())
     code = "from paddle_restore.benchmark.side_by_side import serve_backend; serve_backend()"
-    runners = []
-    for backend, (library, precisions) in _BACKENDS.items():
-        if find_spec(library) and (backend == "paddle" or (folder / "model.onnx").is_file()):
-            for precision in precisions:
-                command = ["-c", code, str(folder), str(work), backend, precision, str(threads)]
-                runners.append((backend, precision, command, work / f"{backend}-{precision}.npz"))
+    # All backends but Paddle run the ONNX graph.
+    backends = [name for name in find_backends() if name == DEFAULT or (folder / "model.onnx").is_file()]
+    for backend, precision in product(backends, _PRECISIONS):
+        command = ["-c", code, str(folder), str(work), backend, precision, threads]
+        yield backend, precision, command, work / f"{backend}-{precision}.npz"
     if find_spec("torch") and TORCH_NETWORKS.is_file() and (work / "weights.npz").is_file():
-        for precision in ("fp32", "bf16"):
-            for layout in ("contiguous", "channels_last"):
-                command = [str(TORCH_NETWORKS), id, str(work), precision, layout, str(threads)]
-                output = work / f"pytorch-{precision}-{layout}.npz"
-                runners.append((f"pytorch {layout}", precision, command, output))
-    return runners
-
-
-def _row(id: str, runner: Runner, reference: Optional[np.ndarray], threads: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "network": id,
-        "run by": runner.label,
-        "precision": runner.precision,
-        "threads": threads,
-    }
-    if runner.failed is not None:
-        return {**row, "failed": runner.failed}
-    low, median, high = np.percentile(runner.times, (25, 50, 75)).tolist()
-    row |= {"median_ms": median, "quartiles_ms": [low, high], "trials": len(runner.times)}
-    if reference is not None:
-        output = load_arrays(runner.output)["output"]
-        row["max_difference"] = float(np.abs(output.astype(np.float64) - reference).max())
-        row["psnr"] = psnr(output[0].transpose(1, 2, 0), reference[0].transpose(1, 2, 0))
-    return row
+        for precision, layout in product(_PRECISIONS, ("contiguous", "channels_last")):
+            command = [str(TORCH_NETWORKS), id, str(work), precision, layout, threads]
+            yield f"pytorch {layout}", precision, command, work / f"pytorch-{precision}-{layout}.npz"
 
 
 HEADERS = (

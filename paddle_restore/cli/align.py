@@ -40,15 +40,14 @@ def run(args: argparse.Namespace) -> int:
             write(output, step, ours, reference)
             rows.append(compare(id, step, ours, reference))
     lines = [
-        (
-            row.network,
-            row.step,
-            f"{row.difference:.1e}",
-            f"{row.threshold:.0e}",
-            "yes" if row.passed else "NO",
-        )
+        {
+            "network": row.network,
+            "step": row.step,
+            "largest difference": f"{row.difference:.1e}",
+            "threshold": f"{row.threshold:.0e}",
+            "passed": "yes" if row.passed else "NO",
+        }
         for row in rows
     ]
-    headers = ["network", "step", "largest difference", "threshold", "passed"]
-    print(tabulate(lines, headers, disable_numparse=True))
+    print(tabulate(lines, "keys", disable_numparse=True))
     return 0 if all(row.passed for row in rows) else 1

@@ -60,18 +60,21 @@ def run(args: argparse.Namespace) -> int:
         model_spec(id)
     for folder in args.model_dir:
         read_package(folder)
+    networks = [(id, False) for id in models] + [(str(folder), True) for folder in args.model_dir]
     if args.compare:
-        how = (args.input_size, args.trials, args.warmup)
-        rows = [row for id in models for row in side_by_side.compare_model(id, *how)]
-        rows += [row for folder in args.model_dir for row in side_by_side.compare_folder(folder, *how)]
+        rows = [
+            row
+            for network, exported in networks
+            for row in side_by_side.compare(network, exported, args.input_size, args.trials, args.warmup)
+        ]
         _show(args, rows, [side_by_side.cells(row, rows) for row in rows], side_by_side.HEADERS)
         for row in rows:
             if "failed" in row:
                 print(f"{row['network']}, {row['run by']} in {row['precision']}: {row['failed']}")
         return 0
-    options = (args.input_size, args.trials, args.warmup, args.backend, args.precision, args.device)
-    named = [(id, False) for id in models] + [(str(folder), True) for folder in args.model_dir]
-    rows = [measure.measure_apart(measure.Request(*each, *options)) for each in named]
+    names = ("input_size", "trials", "warmup", "backend", "precision", "device")
+    options = {name: getattr(args, name) for name in names}
+    rows = [measure.measure_apart(network=n, exported=exported, **options) for n, exported in networks]
     _show(args, rows, [measure.cells(row) for row in rows], measure.HEADERS)
     return 0
 

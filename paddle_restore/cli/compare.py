@@ -12,7 +12,7 @@ from paddle_restore.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pictures", type=Path, nargs="+", help="in the order in which they shall stand")
+    parser.add_argument("pictures", type=Path, nargs="+", help="from left to right")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
 
 
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     pictures = [to_float(read_image(path)) for path in args.pictures]
     for path, picture in zip(args.pictures, pictures):
         if picture.shape != pictures[0].shape:
-            raise UserError(f"{path}: is not of the size of {args.pictures[0]}")
+            raise UserError(f"{path}: has another size than {args.pictures[0]}")
     write_image(args.output, np.concatenate(pictures, axis=1))
     print(f"{' | '.join(path.name for path in args.pictures)} -> {args.output}")
     return 0

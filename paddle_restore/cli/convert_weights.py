@@ -1,4 +1,4 @@
-"""Turn a published checkpoint into weights of ours, after it has proved to run.
+"""Convert a published checkpoint to our weights, and run the network once to check them.
 
 Reads PyTorch files (the zip and the older format), TensorFlow V2 checkpoints, Paddle's
 .pdparams and safetensors, without the frameworks that wrote them and without running
@@ -8,7 +8,10 @@ anything in them.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _count(state: dict) -> str:
+def _count(state: Mapping[str, np.ndarray]) -> str:
     return f"{len(state)} arrays, {sum(array.size for array in state.values()):,} numbers"

@@ -41,16 +41,15 @@ def page() -> str:
     parts = [HEAD, _section("The recipe", "", Config)]
     for name, field in Config.model_fields.items():
         if name in ("data", "objective"):
-            kinds = {k: v.options for k, v in DATASETS.items()} if name == "data" else OBJECTIVES
-            for kind, options in kinds.items():
-                parts += _sections(f"{name}, kind {kind}", f"{name}.", options)
+            for kind, part in (DATASETS if name == "data" else OBJECTIVES).items():
+                parts += _sections(f"{name}, kind {kind}", f"{name}.", part.options)
         elif (options := _options(field.annotation)) is not None:
             parts += _sections(name, f"{name}.", options)
     return "\n".join(parts)
 
 
 def _sections(title: str, prefix: str, options: type[Options]) -> Iterator[str]:
-    """The table of a group of options, and those of the groups inside it."""
+    """Yield the table of a group of options, and those of the groups inside it."""
     yield _section(title, prefix, options)
     for name, field in options.model_fields.items():
         if (inner := _options(field.annotation)) is not None:
@@ -59,7 +58,7 @@ def _sections(title: str, prefix: str, options: type[Options]) -> Iterator[str]:
 
 
 def _options(annotation: object) -> type[Options] | None:
-    """The group of options inside an annotation such as `tuple[Stage, ...]`, if there is one."""
+    """Return the group of options inside an annotation such as `tuple[Stage, ...]`, if there is one."""
     for part in (annotation, *typing.get_args(annotation)):
         if (
             isinstance(part, type)

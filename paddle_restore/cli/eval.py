@@ -30,7 +30,6 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, tuple(args.override))
     use_device(args.device)
     from paddle_restore.data.datasets import DATASETS
-    from paddle_restore.data.files import make_folder
     from paddle_restore.engine import distributed
     from paddle_restore.engine.evaluator import evaluate, means, picture_saver, report
     from paddle_restore.inference.eager import EagerNetwork
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     rank, world = distributed.init()
     model = load_model(config, args.weights)
     dataset = DATASETS[config.data.kind].eval(config.data, model.spec)
-    save = picture_saver(make_folder(args.save_images)) if args.save_images else None
+    save = picture_saver(args.save_images) if args.save_images else None
     metrics = config.eval.metrics
     rows = evaluate(
         EagerNetwork(model), model.spec, dataset, metrics, rank, world, on_picture=save, averaging=averaging

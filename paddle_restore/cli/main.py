@@ -1,4 +1,4 @@
-"""The `paddle-restore` command and what tools/*.py call: parse, run, one line for a user's mistake."""
+"""The command `paddle-restore` and the entry of tools/*.py: parse, run, report a mistake in one line."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    alone, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
+    from_shell, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
     if command is None:
         parser = Parser(prog="paddle-restore", description=__doc__)
         parser.add_argument(
@@ -71,7 +71,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         )
         command = parser.parse_args(argv[:1]).command
         argv = argv[1:]
-    if alone and command != "serve":  # whose workers are started so, and which itself stays small
+    if from_shell and command != "serve":  # serve needs little memory, and starts its workers with huge pages
         ask_for_huge_pages()
     loaded = load_command(command)
     parser = Parser(description=loaded.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,19 +89,19 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         code = 130
     try:
         sys.stdout.flush()
-    except OSError:  # closed, or on a full disk; Python would try once more and exit with 120
+    except OSError:  # closed, or on a full disk; without this Python would exit with 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong option as every other mistake: in one line."""
+    """Reports a wrong option in one line, like every other mistake."""
 
     def error(self, message: str) -> NoReturn:
         sys.exit(fail(UserError(f"{message} (--help shows the options)")))
 
 
 def fail(error: UserError) -> int:
-    """Print a user's mistake as one line; return its exit code."""
+    """Print a user's mistake in one line; return its exit code."""
     say_error(error)
     return 2

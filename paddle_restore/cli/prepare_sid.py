@@ -9,7 +9,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from paddle_restore.data import survey
-from paddle_restore.data.cache import SUFFIXES, CachedFrames, sweep
+from paddle_restore.data.cache import SUFFIXES, CachedFrames, remove_unfinished
 from paddle_restore.errors import UserError
 
 
@@ -41,57 +41,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    rows, mistakes = [], []
-    for name in args.lists or survey.find_lists(args.check, "*_list.txt"):
-        found = survey.survey(args.check, name, args.workers, tqdm)
-        files = {file for pair in found.pairs for file in (pair.short, pair.long)}
-        rows.append(
-            [
-                name,
-                len(found.pairs),
-                len(found.scenes),
-                len(files),
-                len(found.missing),
-                len(found.unreadable),
-                len(found.sizes),
-                ", ".join(found.absent[:5]) + (", ..." if len(found.absent) > 5 else ""),
-            ]
-        )
-        mistakes += found.mistakes
-    for line in mistakes:
+    names = args.lists or survey.find_lists(args.check, "*_list.txt")
+    surveys = [survey.survey(args.check, name, args.workers) for name in names]
+    errors = [line for found in surveys for line in found.errors]
+    for line in errors:
         print(line)
-    headers = [
-        "list",
-        "pairs",
-        "scenes",
-        "files",
-        "missing",
-        "unreadable",
-        "wrong size",
-        "scenes without files",
-    ]
-    print(tabulate(rows, headers, disable_numparse=[0, 7]))
-    return 1 if mistakes else 0
+    print(tabulate([found.row() for found in surveys], "keys", disable_numparse=[0, 7]))
+    return 1 if errors else 0
 
 
 def _fill(args: argparse.Namespace) -> int:
     names = args.lists or survey.find_lists(args.root, "*_train_list.txt")
-    wanted = survey.frames_of(args.root, names, args.burst)
-    if not wanted:
+    frames = survey.frames_of(args.root, names, args.burst)
+    if not frames:
         raise UserError(f"{args.root}: the lists name no first frames (_00_); use --burst all")
-    frames = CachedFrames(args.cache, args.root)
-    sweep(args.cache)
-    broken = []
-    progress = tqdm(survey.fill(frames, wanted, args.workers), total=len(wanted), desc="decode", unit="frame")
-    for result in progress:
-        if result:
-            broken.append(result)
-    for line in broken:
+    cache = CachedFrames(args.cache, args.root)
+    remove_unfinished(args.cache)
+    results = tqdm(survey.fill(cache, frames, args.workers), total=len(frames), desc="decode", unit="frame")
+    errors = [line for line in results if line]
+    for line in errors:
         print(line)
     rows = []
     for suffix in SUFFIXES:
-        files = [path for path, kind in wanted if kind == suffix and frames.find(path, suffix)]
-        size = sum(frames.place(path, suffix).stat().st_size for path in files)
-        rows.append([suffix[1:], sum(kind == suffix for _, kind in wanted), len(files), f"{size / 1e9:.2f}"])
+        wanted = [path for path, kind in frames if kind == suffix]
+        cached = [cache.frame_path(path, suffix) for path in wanted if cache.find(path, suffix)]
+        size = sum(path.stat().st_size for path in cached)
+        rows.append([suffix[1:], len(wanted), len(cached), f"{size / 1e9:.2f}"])
     print(tabulate(rows, ["frames", "wanted", "cached", "GB"]))
-    return 1 if broken else 0
+    return 1 if errors else 0

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 from tabulate import tabulate
 
 from paddle_restore.errors import UserError
+
+if TYPE_CHECKING:
+    from paddle_restore.data.niqe_parameters import NIQEParameters
 
 FIDELITY = ("psnr_uint8", "ssim_rgb_matlab", "ssim_skimage_uint8")
 
@@ -29,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from paddle_restore.data.files import list_files
-    from paddle_restore.data.image import is_picture
+    from paddle_restore.data.formats import is_picture
     from paddle_restore.data.niqe_parameters import read_niqe_parameters
 
     parameters = read_niqe_parameters(args.niqe_parameters) if args.niqe_parameters else None
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(path: Path, targets: list[Path], parameters: Any) -> dict[str, float]:
+def _measure(path: Path, targets: list[Path], parameters: Optional[NIQEParameters]) -> dict[str, float]:
     from paddle_restore.data.image import read_image, to_float
     from paddle_restore.data.matching import match_target
     from paddle_restore.metrics import evaluate

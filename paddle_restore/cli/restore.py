@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 
@@ -17,6 +18,7 @@ from paddle_restore.cli.common import (
     positive,
     preprocess_of,
 )
+from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.devices import thread_count, use_device
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
     from paddle_restore.inference.restorer import Restorer
 
-FORMATS = ("png", "jpg", "tif", "webp")
+_INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
 
 
 class Restore:
@@ -105,9 +107,6 @@ class Predict:
         return _restore(Restorer.of(forward, preprocess_of(config)), args)
 
 
-_INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
-
-
 def _add_common(parser: argparse.ArgumentParser) -> None:
     """Add what all spellings have: how the network is run, and what is written."""
     add_device(parser)
@@ -133,7 +132,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="folder for the pictures, or the name of the only one",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="of the pictures (default: the input's own; PNG for raw files)"
+        "--format",
+        choices=[one.name for one in output_formats()],
+        help="of the pictures (default: the input's own; PNG for raw files)",
     )
     parser.add_argument(
         "--depth",
@@ -206,16 +207,5 @@ def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Re
 
     if args.amplifier_m:
         restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
-    options = FileOptions(
-        inputs=args.input,
-        output=args.output,
-        format=args.format,
-        depth=args.depth,
-        keep_metadata=args.metadata == "keep",
-        target=args.target,
-        ratio=args.ratio,
-        skip_existing=args.skip_existing,
-        summary=args.summary,
-        sheet=args.compare,
-    )
+    options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
     return 0 if restore_files(restorer, options, recorder) else 1

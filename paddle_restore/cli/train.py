@@ -1,6 +1,6 @@
 """Train a network from a recipe.
 
-SIGTERM and SIGUSR1 end the training after the running iteration, saved, with exit code 75: start
+SIGTERM and SIGUSR1 stop the training after the running iteration: it saves and exits with code 75. Run
 the same command with --resume auto to go on.
 """
 
@@ -35,29 +35,29 @@ def run(args: argparse.Namespace) -> int:
 
     stop = StopRequest()
     if not args.dry_run:
-        stop.listen()  # importing Paddle can take long
+        stop.listen()  # before Paddle is imported, which can take long
     from paddle_restore.engine.config import load_config
 
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     config = load_config(args.config, (*args.override, *seed))
     use_device(args.device)
-    from paddle_restore.engine.folder import choose_checkpoint
+    from paddle_restore.engine.checkpoint import choose_checkpoint
     from paddle_restore.engine.trainer import train
 
     folder = args.output_dir or Path("output") / config.name
     if args.dry_run:
         from paddle_restore.engine.dry_run import dry_run
 
-        dry_run(config, choose_checkpoint(folder, args.resume, True) if args.resume else None)
+        dry_run(config, folder, choose_checkpoint(folder, args.resume, True) if args.resume else None)
         return 0
-    stop.listen()  # again: Paddle has taken SIGTERM
+    stop.listen()  # again, because Paddle handles SIGTERM since its import
     resume = choose_checkpoint(folder, args.resume, args.overwrite)
-    anew = args.overwrite and (resume is None or resume.resolve().parent != folder.resolve())
+    overwrite = args.overwrite and (resume is None or resume.resolve().parent != folder.resolve())
     try:
-        train(config, folder, resume, overwrite=anew, stop=stop)
+        train(config, folder, resume, overwrite, stop)
     except Stopped as stopped:
-        stop.leave()
+        stop.ignore()
         say(str(stopped))
         return STOPPED
-    stop.leave()
+    stop.ignore()
     return 0

@@ -14,21 +14,19 @@ LIMITS = (1.0, 300.0)
 
 _BINS = 128
 _EDGES = (2.0 ** (8 * np.arange(_BINS) / (_BINS - 1)) - 1) / 255  # 0 ... 1
-# A bin's weight falls by five decades from the darkest to the brightest, so that a street lamp
-# in the frame does not decide how much the shadows are lifted; 1 and above count nothing.
+# A bin's weight falls by five decades from the darkest bin to the brightest, so that a street lamp in the
+# frame does not decide how much the shadows are amplified. Values of 1 and above have weight 0.
 _WEIGHTS = np.append(10.0 ** (-5 * np.arange(_BINS - 1) / (_BINS - 2)), 0.0)
-
-
-# The edges solve to bin = 127 / 8 * log2(255 x + 1), which is what a pass over a whole frame computes.
+# The weights for cv2.LUT, which takes 256 values.
 _TABLE = np.append(_WEIGHTS, np.zeros(256 - _BINS)).astype(np.float32)
-_CHUNK = 1 << 16  # values at a time: the working set stays in the cache
+_CHUNK = 1 << 16  # values at a time, so that the working set stays in the processor's cache
 
 
 def estimate_ratio(values: np.ndarray, counts: Optional[np.ndarray] = None, m: float = 1.0) -> float:
     """Return the ratio, in [1, 300], of a normalised mosaic or packed frame ([0, 1], any shape).
 
-    `counts` says how often each value occurs, so that a whole frame costs one histogram
-    (`RawImage.histogram`). `m` scales the result; the authors use 1, 5 and 8.
+    `counts` is how often each value occurs, so that a frame can be given as its histogram
+    (`RawImage.histogram`). `m` is a factor of the result; the authors use 1, 5 and 8.
     """
     if counts is None:
         weight, light = _weigh_pixels(np.ravel(values).astype(np.float32, copy=False))
@@ -42,7 +40,10 @@ def estimate_ratio(values: np.ndarray, counts: Optional[np.ndarray] = None, m: f
 
 
 def _weigh_pixels(pixels: np.ndarray) -> tuple[float, float]:
-    """Sum of the weights, and of weight times value, over a flat float32 array."""
+    """Return the sum of the weights, and of weight times value, over a flat float32 array.
+
+    The bin of a value x is 127 / 8 * log2(255 x + 1), from the definition of the edges.
+    """
     weight = light = 0.0
     position, bins = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.uint8)
     for start in range(0, pixels.size, _CHUNK):

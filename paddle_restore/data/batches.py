@@ -1,7 +1,7 @@
 """Samples -> batches of Paddle tensors.
 
-Every random choice follows from (seed, epoch, index) alone: neither the number of workers or
-processes nor the iteration at which a run resumes changes what a sample looks like.
+Every random choice follows from (seed, epoch, index): the number of workers or processes and the iteration
+at which a run resumes do not change a sample.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from multiprocessing.process import BaseProcess
+from typing import Any, Optional
 
 import numpy as np
 import paddle
 
+from paddle_restore.arithmetic import ceil_div
+from paddle_restore.data.datasets import Sample, TrainDataset
 from paddle_restore.errors import UserError, line_of
+from paddle_restore.models.spec import Latent
 
 UNREADABLE = "unreadable"
-"""Key of a batch that holds a line for each sample that was replaced, where there is one."""
+"""Key of a batch for the error lines of replaced samples; missing where there are none."""
 
 _ERROR, _TRACEBACK = "error", "traceback"
 
 
 class WorkerError(RuntimeError):
-    """A bug, with the traceback of the worker process that it happened in."""
-
-
-class TrainDataset(Protocol):
-    def __len__(self) -> int: ...
-
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]: ...
+    """A bug in a worker process, with its traceback there."""
 
 
 @dataclass(frozen=True)
@@ -52,81 +50,82 @@ class Order:
     @property
     def iterations(self) -> int:
         """Iterations of an epoch; the last batch is filled up from the epoch's beginning."""
-        return -(-self.samples // (self.batch_size * self.world))
+        return ceil_div(self.samples, self.batch_size * self.world)
 
     def batch(self, iteration: int) -> list[tuple[int, int]]:
-        """(epoch, index) of this process's samples; iterations count from 0."""
+        """Return (epoch, index) of each of this process's samples; iterations count from 0."""
         epochs, step = divmod(iteration, self.iterations)
         epoch = self.first_epoch + epochs
         shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
-        # Process r takes the r-th part of the joint batch, so that two processes with half
-        # the batch each see what one process sees.
+        # Process r takes the r-th part of the joint batch, so that two processes with half the batch each
+        # see what one process sees.
         first = (step * self.world + self.rank) * self.batch_size
         return [(epoch, int(shuffled[i % self.samples])) for i in range(first, first + self.batch_size)]
 
 
-def seed_all(place: list[int]) -> int:
-    """Seed Python's and NumPy's own generators, for code that draws from them; return the seed."""
-    seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+def seed_all(position: list[int]) -> int:
+    """Seed the global generators of Python and NumPy, for code that draws from them; return the seed."""
+    seed = int(np.random.SeedSequence(position).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     return seed
 
 
 class Samples(paddle.io.Dataset):
-    """A training dataset by (epoch, index), as workers see it: no exception leaves it.
+    """A training dataset by (epoch, index), for worker processes: it raises no exception.
 
-    A sample that cannot be read is replaced by another one, `most` times at most. Which one follows
-    from (seed, epoch, index), so that a resumed run takes the same. What could not be replaced, and
-    what is a bug, is returned as text.
+    An unreadable sample is replaced by another one, up to `max_unreadable` times. Which one follows from
+    (seed, epoch, index), so a resumed run takes the same. An error that remains is returned as text.
     """
 
-    def __init__(self, dataset: TrainDataset, seed: int, latent: Any = None, most: int = 0):
-        self.dataset, self.seed, self.latent, self.most = dataset, seed, latent, most
+    def __init__(
+        self, dataset: TrainDataset, seed: int, latent: Optional[Latent] = None, max_unreadable: int = 0
+    ):
+        self.dataset, self.seed, self.latent, self.max_unreadable = dataset, seed, latent, max_unreadable
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
         try:
             return self._readable(*key)
         except UserError as error:
             return {_ERROR: str(error)}
         except Exception:
-            # Paddle makes exceptions anew from their text, which fails for some and hides the rest.
+            # Paddle re-creates exceptions from their text, which fails for some types and loses the rest.
             return {_TRACEBACK: traceback.format_exc()}
 
-    def _readable(self, epoch: int, index: int) -> dict[str, Any]:
+    def _readable(self, epoch: int, index: int) -> Sample:
         unreadable: list[str] = []
         for attempt, candidate in enumerate(self._candidates(epoch, index)):
             try:
                 # The numbers after the index keep a replacement from repeating a sample of this epoch.
-                place = [self.seed, epoch, index] + ([attempt, 2] if attempt else [])
-                seed_all(place)
-                sample = self._sample(candidate, np.random.default_rng(place))
+                position = [self.seed, epoch, index] + ([attempt, 2] if attempt else [])
+                seed_all(position)
+                sample = self._sample(candidate, np.random.default_rng(position))
                 return {**sample, UNREADABLE: unreadable} if unreadable else sample
             except (UserError, OSError) as error:
                 unreadable.append(line_of(error))
-        more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
+        more = f" ({len(unreadable) - 1} others cannot be read either)" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]}{more}")
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
         yield index
-        if self.most:
+        if self.max_unreadable:
             others = np.random.default_rng([self.seed, epoch, index, 0, 2]).permutation(len(self))
-            yield from [int(other) for other in others if other != index][: self.most]
+            yield from [int(other) for other in others if other != index][: self.max_unreadable]
 
-    def _sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+    def _sample(self, index: int, rng: np.random.Generator) -> Sample:
         sample = self.dataset.sample(index, rng)
         if self.latent:
-            sides = [size // self.latent.stride for size in sample["input"].shape[1:]]
-            sample["noise"] = rng.standard_normal((self.latent.channels, *sides), np.float32)
+            shape = self.latent.shape(*sample["input"].shape[1:])
+            sample["noise"] = rng.standard_normal(shape, np.float32)
         return sample
 
 
 class _Batches(paddle.io.BatchSampler):
     def __init__(self, order: Order, first: int, last: int):
-        # The parent's constructor wants a dataset to shuffle; the order is ours.
+        # Without the parent's constructor, which wants a dataset to shuffle.
         self.order, self.first, self.last = order, first, last
 
     def __len__(self) -> int:
@@ -136,7 +135,36 @@ class _Batches(paddle.io.BatchSampler):
         return (self.order.batch(iteration) for iteration in range(self.first, self.last))
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def batches(
+    dataset: TrainDataset,
+    order: Order,
+    first: int,
+    last: int,
+    workers: int = 0,
+    latent: Optional[Latent] = None,
+    max_unreadable: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Yield the batches of iterations first ... last-1: each a dict of stacked tensors and lists of text.
+
+    One set of worker processes serves all of them, across epochs. A sample that cannot be read is replaced,
+    and its error line is listed under `unreadable`. Raises UserError if `max_unreadable` replacements in a
+    row cannot be read either and if a worker was killed, and WorkerError for a bug in a sample.
+
+    A network's `latent` adds `noise` of its shape, standard normal. It is drawn with the sample and not by
+    the network, so that it does not depend on the number of processes.
+    """
+    samples, keys = Samples(dataset, order.seed, latent, max_unreadable), _Batches(order, first, last)
+    # Without workers Paddle's loader reads in a thread, and hangs if a sample raises.
+    stream = (
+        _from_workers(samples, keys, workers)
+        if workers
+        else (_collate([samples[k] for k in b]) for b in keys)
+    )
+    for batch in stream:
+        yield _to_tensors(batch)
+
+
+def _collate(samples: list[Sample]) -> dict[str, Any]:
     """Stack the samples' arrays and list their texts."""
     for sample in samples:
         if _ERROR in sample or _TRACEBACK in sample:
@@ -148,8 +176,7 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return {**batch, UNREADABLE: unreadable} if unreadable else batch
 
 
-def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
-    """Arrays -> tensors. Raises UserError or WorkerError for a batch that a sample is missing from."""
+def _to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
     if _ERROR in batch:
         raise UserError(batch[_ERROR])
     if _TRACEBACK in batch:
@@ -157,30 +184,7 @@ def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
     return {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
 
 
-def batches(
-    dataset: TrainDataset,
-    order: Order,
-    first: int,
-    last: int,
-    workers: int = 0,
-    latent: Any = None,
-    most_unreadable: int = 0,
-) -> Iterator[dict[str, Any]]:
-    """Yield the batches of iterations first ... last-1: each a dict of stacked tensors and lists.
-
-    One set of worker processes serves all of them, across epochs. A sample that cannot be read is
-    replaced and its line listed in `unreadable`; a batch with more than `most_unreadable` in a row
-    raises UserError, as does a worker that was killed; a bug in one raises WorkerError. A network's
-    `latent` adds `noise`, standard normal, drawn with the sample and not by the network, so that it
-    too is the same however many processes there are.
-    """
-    samples, keys = Samples(dataset, order.seed, latent, most_unreadable), _Batches(order, first, last)
-    # Paddle's loader in one process reads in a thread, and hangs if a sample raises.
-    stream = (
-        _from_workers(samples, keys, workers) if workers else (collate([samples[k] for k in b]) for b in keys)
-    )
-    for batch in stream:
-        yield to_tensors(batch)
+# ---- worker processes
 
 
 def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[dict[str, Any]]:
@@ -188,23 +192,23 @@ def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[di
         samples,
         batch_sampler=keys,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_collate,
         return_list=True,
-        worker_init_fn=_obey_parent_only,
+        worker_init_fn=_obey_only_parent,
     )
     before = set(multiprocessing.active_children())
-    with _term_blocked():
+    with _sigterm_blocked():
         stream = iter(loader)
     processes = set(multiprocessing.active_children()) - before
     try:
         yield from stream
-    except SystemError:
-        raise UserError(_epitaph(processes)) from None
+    except SystemError:  # what Paddle raises when a worker died
+        raise UserError(_describe_dead_worker(processes)) from None
 
 
 @contextmanager
-def _term_blocked() -> Iterator[None]:
-    """Start processes in which no thread takes SIGTERM: neither those of libraries, from the fork on."""
+def _sigterm_blocked() -> Iterator[None]:
+    """Start processes inside the block in which no thread, also of a library, takes SIGTERM."""
     if not hasattr(signal, "sigtimedwait"):  # not Linux
         yield
         return
@@ -215,19 +219,19 @@ def _term_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _obey_parent_only(worker: int) -> None:
-    """Make a worker end with its parent, and by no signal but its parent's, which the watch takes.
+def _obey_only_parent(worker: int) -> None:
+    """Make a worker ignore all signals except its parent's SIGTERM, and end with its parent.
 
-    A cluster signals all processes of a job; workers must live until the checkpoint is written. And
-    a parent that was killed leaves workers behind that wait for work.
+    A cluster signals all processes of a job, but workers must live until the checkpoint is written. And a
+    parent that is killed would leave workers behind that wait for work.
     """
     if not hasattr(signal, "sigtimedwait"):  # not Linux
         return
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         received = signal.sigtimedwait({signal.SIGTERM}, 2)
         if received is not None and received.si_pid == parent:
@@ -235,7 +239,7 @@ def _watch(parent: int) -> None:
     os._exit(0)
 
 
-def _epitaph(processes: set) -> str:
+def _describe_dead_worker(processes: set[BaseProcess]) -> str:
     for process in processes:
         process.join(0)
         if process.exitcode is not None and process.exitcode < 0:
@@ -245,4 +249,4 @@ def _epitaph(processes: set) -> str:
                 "lower train.num_workers or data.crop; go on with --resume auto"
             )
     codes = ", ".join(f"{process.pid}: {process.exitcode}" for process in processes)
-    return f"a data worker ended unasked (exit codes {codes}); go on with --resume auto"
+    return f"a data worker exited unexpectedly (exit codes {codes}); go on with --resume auto"

@@ -1,14 +1,13 @@
-"""Decoded frames on disk: every file is decoded once, and a crop reads its own bytes only.
+"""Decoded frames of raw files, and their cache on disk, of which a crop reads only its own bytes.
 
-A cache is a folder with `manifest.json`, and below it, at the path that the source has below the
-data's root, one file a frame: NAME.mosaic (what the sensor saw) or NAME.target (LibRaw's picture).
-Each is a header of 4096 bytes (JSON, padded with spaces) and the pixels, uint16, little-endian,
-row by row, so that `numpy.memmap(file, "<u2", offset=4096, shape=...)` reads it. docs/data.md has
-the measurements behind that choice.
+A cache is a folder with `manifest.json`. Below it each frame is a file, at the path that the raw file has
+below the data's root: NAME.mosaic (the sensor's values) or NAME.target (LibRaw's picture). A file is a header
+of 4096 bytes (JSON, padded with spaces) and the pixels, uint16, little-endian, row by row, so that
+`numpy.memmap(file, "<u2", offset=4096, shape=...)` reads it. docs/data.md has the measurements behind this.
 
-The header says of which file (size, time of change) and by which version the frame was made; a frame
-that does not fit is decoded again. Files get their names when they are whole, so any number of jobs
-may fill one cache: at worst two decode the same file, and the later one wins.
+The header holds the raw file's size and time of change, and the version of the cache. A frame that does not
+fit is decoded again. Files get their names when they are complete, so several jobs may fill one cache: at
+worst two decode the same file, and the later one replaces the other's.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Optional, Protocol
 
 import numpy as np
 from pydantic import BaseModel, PositiveInt, ValidationError
@@ -29,17 +28,42 @@ from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
 
 VERSION = 1
-"""Raised whenever frames of an older version must not be used."""
+"""Increase it when frames of an older version must not be used."""
 
 MANIFEST = "manifest.json"
 SUFFIXES = (".mosaic", ".target")
 _FORMAT = "paddle_restore frames"
-_HEADER = 4096
+_HEADER_BYTES = 4096
 _PIXELS = np.dtype("<u2")
 
 
-class Metadata(BaseModel):
-    """What RawImage holds beside the pixels, as the file says it."""
+class Frames(Protocol):
+    """A source of decoded raw files. Mosaic and target have the same size, pixel by pixel."""
+
+    def raw(self, path: Path) -> RawImage: ...
+
+    def target(self, path: Path) -> np.ndarray:
+        """Return LibRaw's picture of the file, (H, W, 3) uint16 sRGB."""
+        ...
+
+
+class DecodedFrames:
+    """Decode at every access: needs no disk, and takes the whole time each time."""
+
+    def __init__(self, black_level: Optional[float] = None, white_level: Optional[float] = None):
+        self.levels = (black_level, white_level)
+
+    def raw(self, path: Path) -> RawImage:
+        raw = read_raw(path)
+        warn_of_black_level(raw, self.levels[0])
+        return raw.with_levels(*self.levels)
+
+    def target(self, path: Path) -> np.ndarray:
+        return develop(path)
+
+
+class FrameHeader(BaseModel):
+    """What RawImage holds beside the pixels, with the file's own levels."""
 
     pattern: str
     black_level: tuple[float, float, float, float]
@@ -50,24 +74,26 @@ class Metadata(BaseModel):
     orientation: int
 
 
-class Header(BaseModel):
+class _FileHeader(BaseModel):
+    """`metadata` belongs to a mosaic."""
+
     version: int
     size: int
     mtime_ns: int
     shape: tuple[PositiveInt, ...]
-    metadata: Optional[Metadata] = None
+    metadata: Optional[FrameHeader] = None
 
 
-# Metadata (of a mosaic), pixels, and the source file as it was decoded.
-Frame = tuple[Optional[Metadata], np.ndarray, os.stat_result]
+Frame = tuple[Optional[FrameHeader], np.ndarray, os.stat_result]
+"""Header (of a mosaic), pixels, and the status of the raw file before it was decoded."""
 
 
 class CachedFrames:
     """The frames of files below `root`, kept in a cache (see `Frames`).
 
-    fill  write what is not there; otherwise such files are decoded every time
+    fill  write frames that the cache lacks; otherwise they are decoded every time
 
-    Raises UserError for a folder that is no cache of ours, and where a frame cannot be written.
+    Raises UserError for a folder that holds other things, and if a frame cannot be written.
     """
 
     def __init__(
@@ -82,10 +108,11 @@ class CachedFrames:
         self.levels = (black_level, white_level)
 
     def raw(self, path: Path) -> RawImage:
-        """Return the file's frame; its mosaic is a read-only memory map."""
-        metadata, mosaic = self._frame(path, ".mosaic")
-        # The cache keeps what the file says: the recipe's levels may change.
-        return RawImage(mosaic=mosaic, path=path, **dict(metadata)).with_levels(*self.levels)
+        """Return the file's frame. Its mosaic is a read-only memory map."""
+        header, mosaic, _ = self._frame(path, ".mosaic")
+        assert header is not None
+        # The cache keeps the file's levels, because the recipe's may change.
+        return RawImage(mosaic=mosaic, path=path, **dict(header)).with_levels(*self.levels)
 
     def target(self, path: Path) -> np.ndarray:
         """Return LibRaw's picture of the file, (H, W, 3) uint16, a read-only memory map."""
@@ -97,14 +124,14 @@ class CachedFrames:
             frame = self.decode(path, suffix)
             if self.fill:
                 self.write(path, suffix, frame)
-        return frame[:2]
+        return frame
 
-    # The steps apart, for preparing a cache.
+    # The single steps, for `prepare_sid`.
 
     def find(self, path: Path, suffix: str) -> Optional[Frame]:
-        """Return the file's `.mosaic` or `.target` if it is there, whole and up to date."""
+        """Return the file's `.mosaic` or `.target`, or None if it is missing, incomplete or out of date."""
         try:
-            with self.place(path, suffix).open("rb") as stream:
+            with self.frame_path(path, suffix).open("rb") as stream:
                 return _parse(stream, path.stat(), suffix)
         except FileNotFoundError:
             return None
@@ -112,42 +139,47 @@ class CachedFrames:
             raise UserError(f"{error.filename}: cannot be read ({error.strerror or error})") from None
 
     def decode(self, path: Path, suffix: str) -> Frame:
-        """Decode the file. Raises UserError where LibRaw cannot."""
+        """Decode the file. Raises UserError if LibRaw cannot."""
         if not path.is_file():
             raise UserError(f"{path}: no such file")
-        source = path.stat()  # before decoding, should the file change meanwhile
+        source = path.stat()  # before decoding, because the file may change meanwhile
         if suffix == ".target":
             return None, develop(path), source
         raw = read_raw(path)
         warn_of_black_level(raw, self.levels[0])
-        return Metadata(**{name: getattr(raw, name) for name in Metadata.model_fields}), raw.mosaic, source
+        header = FrameHeader(**{name: getattr(raw, name) for name in FrameHeader.model_fields})
+        return header, raw.mosaic, source
 
     def write(self, path: Path, suffix: str, frame: Frame) -> None:
-        """Put a decoded frame into the cache, whole or not at all."""
+        """Write a decoded frame into the cache, whole or not at all."""
         metadata, pixels, source = frame
-        stamp = {"version": VERSION, "size": source.st_size, "mtime_ns": source.st_mtime_ns}
-        header = Header(**stamp, shape=pixels.shape, metadata=metadata).model_dump_json().encode()
-        place = self.place(path, suffix)
+        header = _FileHeader(
+            version=VERSION,
+            size=source.st_size,
+            mtime_ns=source.st_mtime_ns,
+            shape=pixels.shape,
+            metadata=metadata,
+        )
         try:
-            with atomic_path(place) as temporary, temporary.open("wb") as stream:
-                stream.write(header.ljust(_HEADER))
-                # Not through a memory map: a full disk would kill the process and not raise.
-                stream.write(memoryview(np.ascontiguousarray(pixels, _PIXELS)).cast("B"))
+            with atomic_path(self.frame_path(path, suffix)) as temporary, temporary.open("wb") as stream:
+                stream.write(header.model_dump_json().encode().ljust(_HEADER_BYTES))
+                # Not through a memory map: with a full disk that ends the process and raises nothing.
+                stream.write(np.ascontiguousarray(pixels, _PIXELS).data.cast("B"))
         except UserError as error:
             size = f"{pixels.nbytes / 1e6:.0f} MB"
             raise UserError(f"{error}; this frame takes {size}: make room, or cache elsewhere") from None
 
-    def place(self, path: Path, suffix: str) -> Path:
+    def frame_path(self, path: Path, suffix: str) -> Path:
         """Return where the cache keeps the file's frame."""
         inside = os.path.relpath(path, self.root)
         if inside.startswith(".."):
-            # A list may name files elsewhere; the drive and the root are no folder names.
+            # A list may name files elsewhere. The root of an absolute path is no folder name.
             inside = os.path.join("elsewhere", *path.resolve().parts[1:])
         return self.folder / (inside + suffix)
 
 
 def open_cache(folder: Path) -> Path:
-    """Return the folder of a cache, new or old; raise UserError for a folder of other things."""
+    """Return the folder of a cache, new or old. Raises UserError for a folder that holds other things."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
         make_folder(folder)
@@ -158,7 +190,7 @@ def open_cache(folder: Path) -> Path:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         name, version = content["format"], int(content["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        name = version = None
+        name, version = None, 0
     if name != _FORMAT:
         raise UserError(f"{manifest}: is not the manifest of a cache of frames; choose a new folder")
     if version > VERSION:
@@ -167,17 +199,17 @@ def open_cache(folder: Path) -> Path:
             "update it or choose a new folder"
         )
     if version < VERSION:
-        _write_manifest(manifest)  # each frame says its own version and is decoded anew when it is asked for
+        _write_manifest(manifest)  # each frame has its own version, and is decoded again when it is needed
     return folder
 
 
-def sweep(folder: Path, seconds: float = 3600) -> int:
-    """Remove the unfinished files that killed jobs left so long ago; return how many."""
+def remove_unfinished(folder: Path, min_age: float = 3600) -> int:
+    """Remove unfinished files that killed jobs left at least `min_age` seconds ago; return how many."""
     old = [
         file
         for suffix in SUFFIXES
         for file in folder.rglob(f".*{suffix}")
-        if time.time() - file.stat().st_mtime > seconds
+        if time.time() - file.stat().st_mtime > min_age
     ]
     for file in old:
         file.unlink(missing_ok=True)
@@ -191,17 +223,18 @@ def _write_manifest(path: Path) -> None:
 
 def _parse(stream: BinaryIO, source: os.stat_result, suffix: str) -> Optional[Frame]:
     try:
-        header = Header.model_validate_json(stream.read(_HEADER))
+        header = _FileHeader.model_validate_json(stream.read(_HEADER_BYTES))
     except ValidationError:
         return None
     size = os.fstat(stream.fileno()).st_size
     fits = (
         (header.version, header.size, header.mtime_ns) == (VERSION, source.st_size, source.st_mtime_ns)
-        and size == _HEADER + math.prod(header.shape) * _PIXELS.itemsize
+        and size == _HEADER_BYTES + math.prod(header.shape) * _PIXELS.itemsize
         and len(header.shape) == (2 if header.metadata else 3)
         and (header.metadata is not None) == (suffix == ".mosaic")
     )
     if not fits:
         return None
-    # One open file for header and pixels: another job may be putting a newer frame in its place.
-    return header.metadata, np.asarray(np.memmap(stream, _PIXELS, "r", _HEADER, header.shape)), source
+    # Header and pixels come from one open file: another job may replace the frame meanwhile.
+    pixels = np.memmap(stream, _PIXELS, "r", _HEADER_BYTES, header.shape)
+    return header.metadata, np.asarray(pixels), source

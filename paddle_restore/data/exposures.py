@@ -1,7 +1,7 @@
 """Samples from pairs of raw files: a short, dark exposure and a long, clean one of the same scene.
 
-What SID's lists and one's own lists have in common: crops, targets, amplification, augmentation,
-the cache, and noise made on the fly in place of short exposures.
+The datasets of SID's lists and of other lists share what is here: crops, targets, amplification,
+augmentation, the cache, and synthetic noise in place of short exposures.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Literal, Optional
 
 import numpy as np
 from pydantic import Field
 
+from paddle_restore.arithmetic import round_up
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.cache import CachedFrames
-from paddle_restore.data.frames import DecodedFrames, Frames
-from paddle_restore.data.image import to_float
+from paddle_restore.data.cache import CachedFrames, DecodedFrames, Frames
+from paddle_restore.data.datasets import DatasetOptions, Sample
+from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
+from paddle_restore.data.pixels import Flips, draw_flips, flip_planes, random_window, to_float
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
-from paddle_restore.data.transforms import flip_planes, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
 Odds = Annotated[float, Field(ge=0, le=1)]
 
 
-class ExposureOptions(RawOptions):
+class ExposureOptions(RawOptions, DatasetOptions):
     """`data:` keys of every kind that reads pairs of raw files."""
 
     root: Path = Field(description="folder that the lists' paths start from")
@@ -51,7 +52,11 @@ class ExposureOptions(RawOptions):
 
 @dataclass(frozen=True)
 class RawPair:
-    """A pair as its list describes it; `short` is None where it is made from the long exposure."""
+    """A pair of a list. `short` is None if it is made from the long exposure.
+
+    group    under which the report lists the pair, such as x100
+    counted  False leaves the pair out of the means
+    """
 
     short: Optional[Path]
     long: Path
@@ -84,23 +89,23 @@ class ExposuresTrain:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
         pairs = self.scenes[index]
         pair = pairs[rng.integers(len(pairs))]
-        source = pair.long if self.shorts else pair.short
+        source = pair.long if self.shorts or pair.short is None else pair.short
         whole = self.frames.raw(source)
+        aligned = whole.aligned()
         size = self.crop * PACK_FACTOR[self.spec.input]
         # Windows hold whole colour periods, which for X-Trans are two packed pixels.
-        side = -(-size // whole.period) * whole.period
-        aligned = whole.aligned()
+        side = round_up(size, whole.period)
         rows, columns = (length // whole.period for length in aligned.mosaic.shape)
         window = random_window(rows, columns, side // whole.period, rng, str(source))
-        top, left = (whole.period * place for place in window)
-        choice = rng.random(3) < self.options.flips
-        # A mosaic that is reversed as it is would begin with another colour than the network expects.
-        keep = self.options.augment == "bayer" or self.spec.input == "mosaic"
-        if keep:
+        top, left = (whole.period * start for start in window)
+        choice = draw_flips(rng, self.options.flips)
+        # A one-channel mosaic must be flipped with its phase kept: else it begins with another colour.
+        keep_phase = self.options.augment == "bayer" or self.spec.input == "mosaic"
+        if keep_phase:
             (top, left), choice = _reversible(aligned, side, (top, left), choice)
         raw = aligned.crop(top, left, side, side)
         if self.shorts:
@@ -108,12 +113,12 @@ class ExposuresTrain:
             ratio = _amplification(raw, ratio, self.options)
         else:
             ratio = _amplification(whole, pair.ratio, self.options)
-        raw = raw.flipped(*choice) if keep else raw
+        raw = raw.flipped(*choice) if keep_phase else raw
         packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
-        packed = np.ascontiguousarray(packed) if keep else flip_planes(packed, choice)
+        packed = np.ascontiguousarray(packed) if keep_phase else flip_planes(packed, choice)
         frame = _aligned_target(self.frames, pair.long, whole)
         view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
-        # The integers are flipped, and not the floats: this is most of a cached sample's time.
+        # Flip the integers, not the floats: this takes most of a cached sample's time.
         target = flip_planes(view, choice, scale=65535)
         return {"input": packed, "target": target, "name": source.stem, "ratio": np.float32(ratio)}
 
@@ -125,8 +130,8 @@ class ExposuresEval:
 
     def __init__(self, options: ExposureOptions, spec: ModelSpec, pairs: Sequence[RawPair]):
         self.options, self.spec = options, spec
-        # What training or prepare_sid has cached is used; whole evaluation lists would take the
-        # disk of several training sets.
+        # Frames that training or prepare_sid has cached are used. None are added: whole evaluation
+        # lists would take the disk space of several training sets.
         self.frames = _frames(options, fill=False)
         self.shorts = ShortExposures(options.noise) if options.noise else None
         self.pairs = list(pairs)[: options.limit]
@@ -136,13 +141,14 @@ class ExposuresEval:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def sample(self, index: int) -> dict[str, Any]:
+    def sample(self, index: int) -> Sample:
         """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
         pair = self.pairs[index]
         whole, ratio = self.frames.raw(pair.short or pair.long), pair.ratio
         target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
         raw = whole.aligned()
         if pair.short is None:
+            assert self.shorts is not None
             raw, ratio = self.shorts.make(raw, np.random.default_rng([0, index]))
             amplified = raw.preview(ratio)
         else:
@@ -168,34 +174,36 @@ def _frames(options: ExposureOptions, fill: bool) -> Frames:
 
 
 def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> float:
-    """Return what a dark frame (of made noise, its crop) is multiplied with."""
+    """Return the factor of a dark frame; with synthetic noise, of its crop."""
     if options.ratio == "auto":
         return estimate_ratio(*raw.histogram(), m=options.amplifier_m)
     return known
 
 
 def _reversible(
-    raw: RawImage, side: int, window: tuple[int, int], choice: Sequence[bool]
-) -> tuple[tuple[int, int], tuple[bool, bool, bool]]:
-    """Return top and left of a Bayer window moved so that red comes first again once it is reversed.
+    raw: RawImage, side: int, window: tuple[int, int], choice: Flips
+) -> tuple[tuple[int, int], Flips]:
+    """Move a Bayer window so that it begins with red after it is reversed; return its top, left and choice.
 
-    That is one pixel on along each reversed side, or back at the frame's end (Liu et al., "Learning
-    Raw Image Denoising with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW
-    2019, section 3.3). A frame without that pixel to spare is not reversed.
+    A window moves by one pixel along each reversed side, forwards, or back at the frame's end (Liu et al.,
+    "Learning Raw Image Denoising with Bayer Pattern Unification and Bayer Preserving Augmentation", CVPRW
+    2019, section 3.3). A side without a pixel to spare is not reversed.
     """
-    places, reverses = [], []
-    for place, length, reverse in zip(window, raw.mosaic.shape, choice):
-        reverse = bool(reverse) and length > side
-        places.append(place + (1 if place + side < length else -1) if reverse else place)
+    starts, reverses = [], []
+    for start, length, reverse in zip(window, raw.mosaic.shape, choice):
+        reverse = reverse and length > side
+        starts.append(start + (1 if start + side < length else -1) if reverse else start)
         reverses.append(reverse)
-    return tuple(places), (*reverses, bool(choice[2]))
+    return (starts[0], starts[1]), (reverses[0], reverses[1], choice[2])
 
 
 def _aligned_target(frames: Frames, path: Path, raw: RawImage) -> np.ndarray:
-    """The developed frame, cut as `raw.aligned()` cuts the mosaic."""
+    """Return the developed frame, cut like the mosaic of `raw.aligned()`."""
     frame = frames.target(path)
     if frame.shape[:2] != raw.mosaic.shape:
-        sizes = ["x".join(map(str, shape[1::-1])) for shape in (frame.shape, raw.mosaic.shape)]
-        raise UserError(f"{path}: developed to {sizes[0]} pixels, but {raw.path} has {sizes[1]}")
+        raise UserError(
+            f"{path}: developed to {size_text(frame.shape)} pixels, "
+            f"but {raw.path} has {size_text(raw.mosaic.shape)}"
+        )
     (top, left), (height, width) = raw.phase, raw.aligned().mosaic.shape
     return frame[top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""Files and folders: what to read, and writing that leaves nothing half-done."""
+"""Files and folders: lists of files, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from paddle_restore.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the final name only if the block succeeds."""
+    """Yield a temporary path beside `path`, which gets the final name only if the block succeeds.
+
+    Raises UserError if the file cannot be written.
+    """
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -35,7 +38,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Create a folder and its parents. Raises UserError where that is not allowed."""
+    """Create a folder and its parents. Raises UserError if that is not allowed."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -50,14 +53,14 @@ def make_folder(path: str | Path) -> Path:
 def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> list[Path]:
     """Return the file itself, or the wanted files of a folder in order of name.
 
-    Raises UserError if the path does not exist or the folder holds none.
+    Raises UserError if the path does not exist or the folder holds no such files, `what` for messages.
     """
     path = Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    # Hidden files are a killed command's unfinished ones, or what other systems leave behind.
+    # Hidden files are unfinished files of a killed command, or files that other systems add.
     visible = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     files = sorted(file for file in visible if wanted(file))
     if not files:

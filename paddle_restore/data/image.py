@@ -1,6 +1,6 @@
-"""Pictures: PNG, JPEG, TIFF, WebP and BMP of 8 or 16 bit, as (H, W, 3) RGB arrays that are upright.
+"""Pictures of 8 or 16 bits as upright (H, W, 3) RGB arrays, read and written in any of `data.formats`.
 
-Colours are never converted: pixels stay in the colour space of the file's ICC profile, which goes
+Colours are never converted: pixels stay in the colour space of the file's ICC profile, which is written
 along (`Form.metadata`).
 """
 
@@ -10,23 +10,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import cv2
 import numpy as np
 
-from paddle_restore.data.decode import NotSupported, Picture, Tiff, open_picture
-from paddle_restore.data.encode import CannotHold, encode
 from paddle_restore.data.files import atomic_path
+from paddle_restore.data.formats import (
+    DEFAULT,
+    START,
+    CannotHold,
+    Format,
+    NotSupported,
+    OpenPicture,
+    all_formats,
+    format_of_bytes,
+    format_of_name,
+    output_formats,
+    titles,
+)
 from paddle_restore.data.metadata import NO_METADATA, Metadata
-from paddle_restore.data.pixels import crop_or_pad as crop_or_pad
 from paddle_restore.data.pixels import to_float, to_integer, upright
 from paddle_restore.errors import UserError
+from paddle_restore.quiet import quiet_libraries
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 MAX_PIXELS = 500_000_000
-_EIGHT_BITS = {".jpg", ".jpeg", ".webp", ".bmp"}
-_OPAQUE = {".jpg", ".jpeg", ".bmp"}
 
 # EXIF's orientation (its table 6) -> the bits of `upright`.
 _TURNS = {2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
@@ -61,16 +69,6 @@ class Form:
 PLAIN = Form()
 
 
-def is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def check_name(path: Path) -> None:
-    """Raise UserError where no picture can be written under a name, for want of a format."""
-    if not is_picture(path):
-        raise UserError(f"{path}: choose a name that ends in .png, .jpg, .tif or .webp")
-
-
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture: (H, W, 3) RGB, uint8 or uint16 as stored; grey becomes three equal channels.
 
@@ -82,9 +80,9 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Form]:
-    """Read a picture as `read_image` does, and the form to write its successor in.
+    """Read a picture as `read_image` does, and the form to write the restored picture in.
 
-    Grey with alpha comes back as four channels. Raises UserError like `read_image`.
+    Grey with alpha comes as four channels. Raises UserError like `read_image`.
     """
     path = Path(path)
     with _opened(path) as opened:
@@ -113,19 +111,26 @@ def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.n
 def image_size(path: str | Path) -> tuple[int, int]:
     """Return (height, width) of the upright picture from its header. Raises UserError like `read_image`."""
     with _opened(Path(path)) as opened:
-        return opened.size[::-1] if _TURNS.get(opened.orientation, 0) & 4 else opened.size
+        height, width = opened.size
+        return (width, height) if _TURNS.get(opened.orientation, 0) & 4 else (height, width)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Union[Picture, Tiff]]:
-    """Open a picture; whatever the libraries raise of a broken one in the block becomes a UserError."""
+def _opened(path: Path) -> Iterator[OpenPicture]:
+    """Open a picture. Whatever the libraries raise in the block for a broken file becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if not is_picture(path):
-        raise UserError(f"{path}: is not a PNG, JPEG, TIFF or WebP picture")
+    if format_of_name(path) is None:
+        raise UserError(f"{path}: is not a {titles(output_formats())} picture")
     try:
-        with path.open("rb") as file:
-            yield open_picture(file)
+        with quiet_libraries(), path.open("rb") as file:
+            start = file.read(START)
+            file.seek(0)
+            found = format_of_bytes(start)
+            if found is None:
+                what = f"holds no {titles(all_formats())}" if start else "is empty"
+                raise NotSupported(f"cannot be read as a picture; the file {what}")
+            yield found.open(file)
     except (UserError, MemoryError):
         raise
     except NotSupported as error:
@@ -133,6 +138,15 @@ def _opened(path: Path) -> Iterator[Union[Picture, Tiff]]:
     except Exception as error:
         reason = getattr(error, "strerror", None) or "the file is broken or cut short"
         raise UserError(f"{path}: cannot be read as a picture; {reason}") from None
+
+
+def output_format(path: Path) -> Format:
+    """Return the format that a file of this name is written in. Raises UserError if there is none."""
+    found = format_of_name(path)
+    if found is None or found.write is None:
+        *names, last = [f".{one.name}" for one in output_formats()]
+        raise UserError(f"{path}: choose a name that ends in {', '.join(names)} or {last}")
+    return found
 
 
 def write_image(
@@ -145,31 +159,32 @@ def write_image(
     """Write a picture, float [0, 1] or integer, in the format of the name's suffix.
 
     `image` is RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W). A float picture is rounded to `depth`
-    (8 or 16) bits. JPEG, WebP and BMP are 8 bit always; JPEG and BMP drop the alpha channel.
-    `metadata` is written where the format has room for it; None writes none. `quality` (1 to 100)
-    is JPEG's, 95 without, and WebP's, which is lossless without. Raises UserError for what the
-    format cannot hold, and where the file cannot be written.
+    (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha channel.
+    `metadata` is written as far as the format can hold it; None writes none. `quality` (1 to 100) is
+    JPEG's, 95 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold
+    the picture, or the file cannot be written.
     """
     path = Path(path)
-    check_name(path)
-    suffix = path.suffix.lower()
-    image = _storable(image, suffix, depth)
+    kind = output_format(path)
+    assert kind.write is not None
+    image = _storable(image, kind, depth)
     with atomic_path(path) as temporary, temporary.open("w+b") as file:
         try:
-            encode(file, image, suffix, metadata or NO_METADATA, quality)
+            with quiet_libraries():
+                kind.write(file, image, metadata or NO_METADATA, quality)
         except CannotHold:
             raise UserError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
-                f"{suffix[1:].upper()}; choose .png or .tif"
+                f"{kind.name.upper()}; choose .{DEFAULT} or .tif"
             ) from None
 
 
-def _storable(image: np.ndarray, suffix: str, depth: int) -> np.ndarray:
-    """Integers of the depth and channels that the format has."""
+def _storable(image: np.ndarray, kind: Format, depth: int) -> np.ndarray:
+    """Return integers of a depth and of channels that the format holds."""
     if image.dtype not in (np.uint8, np.uint16):
-        image = to_integer(image, 8 if suffix in _EIGHT_BITS else depth)
-    elif suffix in _EIGHT_BITS and image.dtype == np.uint16:
-        image = to_integer(to_float(image), 8)
-    if image.ndim == 3 and image.shape[2] == 4 and suffix in _OPAQUE:
+        image = to_integer(image, kind.nearest_depth(depth))
+    elif 8 * image.itemsize not in kind.depths:
+        image = to_integer(to_float(image), kind.depths[0])
+    if image.ndim == 3 and image.shape[2] == 4 and not kind.alpha:
         image = image[..., :3]
     return np.ascontiguousarray(image)

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
+
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import image_size, is_picture
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import image_size, read_image
 from paddle_restore.errors import UserError, listed
 
 PAIR_FOLDERS = (("input", "groundtruth"), ("Noisy", "GT"))
@@ -85,6 +88,14 @@ def match_pairs(
     if unequal:
         raise UserError(f"{folder}: {len(unequal)} pairs differ in size: {listed(unequal)}")
     return pairs
+
+
+def read_pair(noisy: Path, clean: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Decode both pictures, (H, W, 3) each. Raises UserError if one is broken or they differ in size."""
+    pictures = read_image(noisy), read_image(clean)
+    if pictures[0].shape != pictures[1].shape:
+        raise UserError(f"{noisy} and {clean} differ in size")
+    return pictures
 
 
 def size_text(size: Sequence[int]) -> str:

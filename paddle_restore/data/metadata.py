@@ -1,26 +1,28 @@
-"""What goes from a picture or raw file into its restored picture: colour profile, EXIF, resolution.
+"""What is copied from a picture or raw file into its restored picture: colour profile, EXIF, resolution.
 
-What belongs to the old file alone stays behind: its orientation (the pixels are turned), thumbnail,
-maker's note (its offsets are into the old file), XMP and IPTC (editing state, parts that follow the
-JPEG), and whatever describes the old pixels' storage.
+Not copied: orientation (the pixels are turned), thumbnail, maker's note (its offsets point into the old
+file), XMP and IPTC (editing state, parts that follow the JPEG), and tags that describe how the old pixels
+are stored.
 
-Pillow reads and writes the directories of tags. Not its `Image.Exif`, which guesses the types of
-values anew and makes question marks of all but ASCII ("© Jörg"): `ImageFileDirectory_v2` keeps both.
+Pillow's `ImageFileDirectory_v2` reads and writes the directories of tags. Its `Image.Exif` does not serve:
+it guesses the types of values, and turns letters beyond ASCII ("© Jörg") into question marks.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import Any, BinaryIO, Optional
 
+import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+from paddle_restore.quiet import quiet_libraries
 
 MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 
@@ -29,58 +31,56 @@ MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 _ABOUT = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _ACROSS, _DOWN, UNIT = 282, 283, 296
 _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 40961, 40962, 40963
-_ELSEWHERE = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
+_NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _ASCII = 2
 
-_ICC_LARGEST = 1 << 22
-_BLOCK_LARGEST = 1 << 16
-_MOST = 1 << 26
-
-# Of tags that are broken, which are left out.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+_MAX_ICC = 1 << 22
+_MAX_BLOCK = 1 << 16
+_MAX_READ = 1 << 26
 
 Directories = dict[int, Directory]
 """The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF and GPS where it has them."""
 
 
 class _Bounded(io.FileIO):
-    """A file that gives 64 MiB at most: hostile tags point to the same megabytes by the thousand."""
+    """A file of which at most 64 MiB are read: thousands of hostile tags may share the same megabytes."""
 
-    _left = _MOST
+    _left = _MAX_READ
 
-    def read(self, size: int = -1) -> bytes:
-        self._left -= size if size >= 0 else _MOST
+    def read(self, size: Optional[int] = -1) -> bytes:
+        self._left -= size if size is not None and size >= 0 else _MAX_READ
         if self._left < 0:
             raise OSError("too many tags")
         return super().read(size)
 
 
+@quiet_libraries()
 def read_directories(file: BinaryIO) -> Directories:
-    """Read the directories of an open TIFF file or EXIF block; none of what is broken or another thing."""
+    """Read the directories of an open TIFF file or EXIF block; none if it is broken or something else."""
     head = file.read(16)
-    # Olympus and Panasonic have numbers of their own in place of 42, and Pillow misses "MM\0+".
-    big = head[2:4] in (b"+\0", b"\0+")
-    form = (b"II+\0" + head[4:]) if big else (b"II*\0" + head[4:8])
+    # Olympus and Panasonic write other numbers than TIFF's 42, and Pillow does not know "MM\0+".
+    bigtiff = head[2:4] in (b"+\0", b"\0+")
+    header = (b"II+\0" + head[4:]) if bigtiff else (b"II*\0" + head[4:8])
 
-    def load(name: int, place: int) -> Directory:
-        directory = found[name] = Directory(form, prefix=head[:2], group=name or None)
-        file.seek(place)
+    def load(name: int, offset: int) -> Directory:
+        directory = found[name] = Directory(header, prefix=head[:2], group=name or None)
+        file.seek(offset)
         directory.load(file)
         return directory
 
     found: Directories = {}
     try:
-        main = load(MAIN, Directory(form, prefix=head[:2]).next)
+        main = load(MAIN, Directory(header, prefix=head[:2]).next)
         for name in (EXIF, GPS):
             if isinstance(main.get(name), int):
                 load(name, main[name])
-    except Exception:  # whatever Pillow makes of hostile bytes
+    except Exception:  # Pillow raises anything for hostile bytes
         return {}
     return found
 
 
 def _copied(directory: Directory, names: Iterable[int]) -> Directory:
-    """The tags of these names, with their types, as a directory that can be written."""
+    """Return the tags of these names, with their types, as a directory that can be written."""
     copy = Directory(group=directory.group)
     for name in names:
         if name in directory:
@@ -93,23 +93,23 @@ def _copied(directory: Directory, names: Iterable[int]) -> Directory:
 
 
 def pack_block(directories: Directories) -> bytes:
-    """Return an EXIF block, a TIFF without a picture; b"" where there is nothing to say."""
+    """Return an EXIF block, which is a TIFF without a picture; b"" if there are no tags."""
     if not any(directories.values()):
         return b""
     main = directories[MAIN]
     below = {name: directory for name, directory in directories.items() if name != MAIN and directory}
     main.update(dict.fromkeys(below, 0))
-    place, parts = 8 + len(main.tobytes(8)), []
+    offset, parts = 8 + len(main.tobytes(8)), []
     for name, directory in below.items():
-        main[name] = place
-        parts.append(directory.tobytes(place))
-        place += len(parts[-1])
+        main[name] = offset
+        parts.append(directory.tobytes(offset))
+        offset += len(parts[-1])
     return b"".join([b"II*\0\x08\0\0\0", main.tobytes(8), *parts])
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """exif: a TIFF block of the tags worth keeping; icc: the profile; dpi: across and down, or None."""
+    """exif: a TIFF block of the copied tags; icc: the profile; dpi: across and down, or None."""
 
     exif: bytes = b""
     icc: bytes = b""
@@ -117,19 +117,20 @@ class Metadata:
 
     @classmethod
     def of(cls, directories: Directories, icc: bytes = b"", dpi: Optional[tuple] = None) -> Metadata:
-        dpi = tuple(map(float, dpi or _said_resolution(directories.get(MAIN, {})) or ()))
+        """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution."""
+        dpi = tuple(map(float, dpi or _resolution(directories.get(MAIN, {})) or ()))
         return cls(
-            _kept(directories),
-            icc if len(icc) <= _ICC_LARGEST else b"",
-            dpi if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
+            _copied_block(directories),
+            icc if len(icc) <= _MAX_ICC else b"",
+            (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
 
     def directories(self, height: int, width: int) -> Directories:
-        """The tags of an upright picture of that size; none where there is nothing to say."""
+        """Return the tags for an upright picture of this size; none if there are none."""
         found = read_block(self.exif)
         if not found:
             return {}
-        kept = {name: _copied(directory, set(directory) - _ELSEWHERE) for name, directory in found.items()}
+        kept = {name: _copied(directory, set(directory) - _NOT_COPIED) for name, directory in found.items()}
         below = kept.setdefault(EXIF, Directory(group=EXIF))
         kept[MAIN][ORIENTATION] = 1
         below[_WIDTH], below[_HEIGHT] = width, height
@@ -138,18 +139,22 @@ class Metadata:
             kept[MAIN].update({_ACROSS: across, _DOWN: down, UNIT: 2})
         return kept
 
-    def profile(self, channels: int) -> bytes:
-        """The ICC profile, if it is one for so many channels."""
-        return self.icc if self.icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ") else b""
+    def exif_block(self, image: np.ndarray) -> bytes:
+        """Return the EXIF block of an upright (H, W) or (H, W, C) picture, b"" for none."""
+        return pack_block(self.directories(*image.shape[:2]))
+
+    def profile(self, image: np.ndarray) -> bytes:
+        """Return the ICC profile if it is one for the picture's channels, else b""."""
+        return self.icc if self.icc[16:20] == (b"GRAY" if image.ndim == 2 else b"RGB ") else b""
 
 
 NO_METADATA = Metadata()
 
 
 def read_block(block: bytes) -> Directories:
-    """Read an EXIF block; one that is broken, missing or above 64 KiB has no tags."""
+    """Read an EXIF block. One that is broken, missing or above 64 KiB has no tags."""
     block = block[6:] if block.startswith(b"Exif\0\0") else block
-    return read_directories(io.BytesIO(block)) if len(block) <= _BLOCK_LARGEST else {}
+    return read_directories(io.BytesIO(block)) if len(block) <= _MAX_BLOCK else {}
 
 
 def read_file_tags(path: str | Path) -> Directories:
@@ -158,17 +163,17 @@ def read_file_tags(path: str | Path) -> Directories:
         return read_directories(file)
 
 
-def _kept(directories: Directories) -> bytes:
+def _copied_block(directories: Directories) -> bytes:
     return pack_block(
         {
-            name: _copied(directory, _ABOUT if name == MAIN else set(directory) - _ELSEWHERE)
+            name: _copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
             for name, directory in directories.items()
         }
     )
 
 
-def _said_resolution(main: Directory) -> Optional[tuple[float, float]]:
-    """Return the dots per inch, across and down, that EXIF or TIFF tags say."""
+def _resolution(main: Mapping[int, Any]) -> Optional[tuple[float, float]]:
+    """Return the dots per inch, across and down, of EXIF or TIFF tags."""
     across, down = main.get(_ACROSS), main.get(_DOWN)
     scale = {2: 1.0, 3: 2.54}.get(main.get(UNIT, 2))
     if not (scale and isinstance(across, IFDRational) and isinstance(down, IFDRational)):
@@ -176,11 +181,12 @@ def _said_resolution(main: Directory) -> Optional[tuple[float, float]]:
     return across * scale, down * scale
 
 
+@quiet_libraries()
 def raw_metadata(path: str | Path) -> Metadata:
-    """Read make, model, exposure, date, lens and place from a raw file; empty where it hides them.
+    """Read make, model, exposure, date, lens and position from a raw file; empty if none are found.
 
-    DNG, ARW, NEF, CR2, PEF, ORF, RW2 and their like are TIFF files; RAF holds a JPEG that has EXIF.
-    The picture that is made of it is sRGB, whatever colours the camera's own JPEG had.
+    DNG, ARW, NEF, CR2, PEF, ORF, RW2 and similar files are TIFF files; RAF holds a JPEG that has EXIF. The
+    colour space is set to sRGB, which the restored picture has, whatever the camera's JPEG had.
     """
     try:
         with Path(path).open("rb") as file:
@@ -193,6 +199,6 @@ def raw_metadata(path: str | Path) -> Metadata:
                 found = read_file_tags(path)
         if EXIF in found:
             found[EXIF][_COLOUR_SPACE] = 1
-        return Metadata(_kept(found))
+        return Metadata(_copied_block(found))
     except (OSError, ValueError, SyntaxError, struct.error):
         return NO_METADATA

@@ -1,7 +1,8 @@
-"""A raw frame as the sensor saw it: levels, colour pattern, packing, crops and flips."""
+"""Raw frames: levels, colour pattern, packing, crops and flips."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
@@ -9,14 +10,14 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip
 from paddle_restore.errors import UserError
 
-# One period of SID's X-Trans packing, read row by row; other phases are shifted to it.
 XTRANS = "RBGBRGGGRGGBGGBGGRBRGRBGGGBGGRGGRGGB"
+"""One period of SID's X-Trans packing, row by row. Other phases are shifted to it."""
 
-# Position (row, column) in the 6x6 period of each of the nine planes, for the four 3x3 cells
-# (top left, top right, bottom left, bottom right): SID's pack_raw for Fuji, golden/packing.npz.
+# (row, column) in the 6x6 period of each of the nine planes, for the 3x3 cells top left, top right,
+# bottom left, bottom right: SID's pack_raw for Fuji, golden/packing.npz.
 _XTRANS_PLANES = (
     ((0, 0), (0, 2), (0, 1), (1, 2), (2, 2), (1, 0), (1, 1), (2, 0), (2, 1)),
     ((0, 4), (0, 5), (0, 3), (2, 5), (1, 5), (1, 3), (1, 4), (2, 3), (2, 4)),
@@ -24,26 +25,29 @@ _XTRANS_PLANES = (
     ((3, 3), (3, 5), (3, 4), (4, 5), (5, 5), (4, 3), (4, 4), (5, 3), (5, 4)),
 )
 
+PerColour = tuple[float, float, float, float]
+"""Values of R, G (red rows), B, G (blue rows)."""
+
 
 @dataclass(frozen=True)
 class RawImage:
-    """The visible part of a raw frame, as the sensor saw it (no rotation applied).
+    """The visible part of a raw frame, not rotated.
 
     mosaic         (H, W) uint16 sensor values
     pattern        colours of one period row by row: 4 letters (Bayer) or 36 (X-Trans)
     black_level    sensor value of black for R, G (red rows), B, G (blue rows)
     white_level    sensor value of saturation
-    white_balance  as-shot multipliers for R, G, B, G; the green ones are never 0
-    exposure_time  seconds, 0 where the file does not say
-    iso            ISO speed, 0 where the file does not say
+    white_balance  as-shot multipliers for R, G, B, G; those of green are never 0
+    exposure_time  seconds, 0 if the file has none
+    iso            ISO speed, 0 if the file has none
     orientation    LibRaw's flip of the finished picture: 0, 3 (180°), 5 (90° left), 6 (90° right)
     """
 
     mosaic: np.ndarray
     pattern: str
-    black_level: tuple[float, float, float, float]
+    black_level: PerColour
     white_level: float
-    white_balance: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    white_balance: PerColour = (1.0, 1.0, 1.0, 1.0)
     exposure_time: float = 0.0
     iso: float = 0.0
     orientation: int = 0
@@ -51,7 +55,7 @@ class RawImage:
 
     @property
     def kind(self) -> str:
-        """`bayer` or `xtrans`: the input kind of the networks that take this file."""
+        """`bayer` or `xtrans`: the input of the networks that take this file."""
         return "bayer" if len(self.pattern) == 4 else "xtrans"
 
     @property
@@ -61,12 +65,12 @@ class RawImage:
 
     @property
     def phase(self) -> tuple[int, int]:
-        """Row and column at which the pattern that the networks expect (RGGB, `XTRANS`) begins."""
+        """Row and column where the networks' pattern (RGGB or `XTRANS`) begins."""
         period, tile = self.period, self._tile()
-        wanted = np.array(list("RGGB" if period == 2 else XTRANS)).reshape(period, period)
+        expected = np.array(list(self._aligned_pattern)).reshape(period, period)
         for row in range(period):
             for column in range(period):
-                if (np.roll(tile, (-row, -column), (0, 1)) == wanted).all():
+                if (np.roll(tile, (-row, -column), (0, 1)) == expected).all():
                     return row, column
         raise UserError(f"{self.path}: colour pattern {self.pattern} is neither Bayer nor X-Trans")
 
@@ -74,12 +78,12 @@ class RawImage:
         """Normalise, amplify and pack: float32 CHW, [0, 1].
 
         Bayer, any phase: (4, H//2, W//2) in the order R, G (red row), B, G (blue row). X-Trans:
-        (9, h//3, w//3), from the first whole 6x6 period on. Values are (mosaic - black) /
+        (9, h//3, w//3), starting with the first whole 6x6 period. Values are (mosaic - black) /
         (white - black) * ratio, clipped to [0, 1]. Rows and columns beyond a whole period are
-        dropped. Bayer planes are those of each 2x2 cell, whatever its phase; use `aligned` first
-        where the place of each colour within the cell matters, as it does to a network.
+        dropped. Bayer planes are those of each 2x2 cell, whatever its phase. For a network, where the
+        position of each colour in the cell matters, use `aligned` first.
         """
-        planes = _bayer_planes(self) if self.kind == "bayer" else _xtrans_planes(self)
+        planes = self._bayer_planes() if self.kind == "bayer" else self._xtrans_planes()
         out = np.empty((len(planes), *planes[0][1].shape), np.float32)
         for plane, (colour, values) in zip(out, planes):
             self._normalise(values, colour, ratio, plane)
@@ -88,22 +92,15 @@ class RawImage:
     def normalised(self, ratio: float = 1.0) -> np.ndarray:
         """Normalise and amplify without packing: float32 (1, H, W), [0, 1]."""
         out = np.empty((1, *self.mosaic.shape), np.float32)
-        colours = self._colour_tile()
-        period = self.period
-        for row in range(period):
-            for column in range(period):
-                self._normalise(
-                    self.mosaic[row::period, column::period],
-                    colours[row][column],
-                    ratio,
-                    out[0, row::period, column::period],
-                )
+        for row, column, colour in self._period_pixels():
+            every = np.s_[row :: self.period, column :: self.period]
+            self._normalise(self.mosaic[every], colour, ratio, out[0][every])
         return out
 
     def preview(self, ratio: float = 1.0) -> np.ndarray:
-        """A picture without demosaicing: float32 (3, H, W) in [0, 1], each cell of one colour.
+        """Return a picture without demosaicing, float32 (3, H, W) in [0, 1]: each cell has one colour.
 
-        As-shot white balance and gamma 2.2; for `aligned` frames, of whole periods.
+        It has the as-shot white balance and gamma 2.2. The frame must be `aligned`.
         """
         packed = self.packed(ratio)
         planes = ((0,), (1, 3), (2,)) if self.kind == "bayer" else ((0, 3), (1, 5, 6, 7, 8), (2, 4))
@@ -113,18 +110,18 @@ class RawImage:
         return np.clip(colours, 0, 1).repeat(cell, 1).repeat(cell, 2) ** np.float32(1 / 2.2)
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return every normalised value that occurs and how often, for `estimate_ratio`."""
+        """Return every normalised value that occurs, and how often, for `estimate_ratio`."""
         period = self.period
         if len(set(self.black_level)) == 1:
             parts = [(self.black_level[0], self.mosaic)]
         else:
             parts = [
-                (self.black_level[colour], self.mosaic[place // period :: period, place % period :: period])
-                for place, colour in enumerate(np.ravel(self._colour_tile()))
+                (self.black_level[colour], self.mosaic[row::period, column::period])
+                for row, column, colour in self._period_pixels()
             ]
         values, counts = [], []
         for black, mosaic in parts:
-            # Ten times as fast as numpy.bincount; exact, as it counts in integers.
+            # Ten times as fast as numpy.bincount, and exact.
             count = cv2.calcHist([np.ascontiguousarray(mosaic)], [0], None, [1 << 16], [0, 1 << 16]).ravel()
             level = np.flatnonzero(count)
             values.append(np.clip((level - black) / (self.white_level - black), 0, 1))
@@ -132,7 +129,7 @@ class RawImage:
         return np.concatenate(values), np.concatenate(counts)
 
     def crop(self, top: int, left: int, height: int, width: int) -> RawImage:
-        """Return a part as a view; its pattern is that of the part."""
+        """Return a part as a view, with the pattern that begins at its corner."""
         pattern = np.roll(self._tile(), (-top, -left), (0, 1))
         mosaic = self.mosaic[top : top + height, left : left + width]
         return replace(self, mosaic=mosaic, pattern="".join(pattern.ravel()))
@@ -140,35 +137,37 @@ class RawImage:
     def flipped(self, rows: bool, columns: bool, transpose: bool) -> RawImage:
         """Return a view with rows reversed, columns reversed, then transposed; Bayer, whole 2x2 cells.
 
-        The pattern is that of the flipped mosaic. Transposed, the green of the red rows becomes
-        that of the blue rows, and their levels go with them.
+        The pattern is flipped too. A transposed green of the red rows becomes that of the blue rows, so
+        the two greens swap their levels.
         """
         choice = (rows, columns, transpose)
-        order = (0, 3, 2, 1) if transpose else (0, 1, 2, 3)
+        black_level, white_balance = self.black_level, self.white_balance
+        if transpose:
+            black_level, white_balance = _swap_greens(black_level), _swap_greens(white_balance)
         return replace(
             self,
             mosaic=flip(self.mosaic, *choice),
             pattern="".join(flip(self._tile(), *choice).ravel()),
-            black_level=tuple(self.black_level[i] for i in order),
-            white_balance=tuple(self.white_balance[i] for i in order),
+            black_level=black_level,
+            white_balance=white_balance,
         )
 
     def aligned(self) -> RawImage:
-        """Return the view that begins at the canonical phase and ends on whole periods.
+        """Return the view that begins with the networks' pattern and ends on a whole period.
 
-        Drops up to a period of rows and columns; `phase` says how many at the top and left.
+        Drops up to a period of rows and columns; `phase` is their number at the top and left.
         """
         row, column = self.phase
         height = (self.mosaic.shape[0] - row) // self.period * self.period
         width = (self.mosaic.shape[1] - column) // self.period * self.period
-        pattern = "RGGB" if self.kind == "bayer" else XTRANS
-        return replace(self, mosaic=self.mosaic[row : row + height, column : column + width], pattern=pattern)
+        mosaic = self.mosaic[row : row + height, column : column + width]
+        return replace(self, mosaic=mosaic, pattern=self._aligned_pattern)
 
     def extended(self) -> tuple[RawImage, tuple[int, int]]:
-        """Like `aligned`, but grows the frame by copies one period away instead of dropping pixels.
+        """Like `aligned`, but adds copies of pixels one period away instead of dropping pixels.
 
-        Returns it with the number of rows and columns added at the top and left, so that a
-        restored picture is cropped back to the file's own size.
+        Returns the frame, and the numbers of rows and columns added at the top and left, for cropping the
+        restored picture to the file's own size.
         """
         period = self.period
         top, left = ((period - start) % period for start in self.phase)
@@ -179,14 +178,17 @@ class RawImage:
         height, width = self.mosaic.shape
         rows = _periodic_indices(height, top, bottom, period)
         columns = _periodic_indices(width, left, right, period)
-        pattern = "RGGB" if self.kind == "bayer" else XTRANS
-        return replace(self, mosaic=self.mosaic[np.ix_(rows, columns)], pattern=pattern), (top, left)
+        mosaic = self.mosaic[np.ix_(rows, columns)]
+        return replace(self, mosaic=mosaic, pattern=self._aligned_pattern), (top, left)
 
     def with_levels(
         self, black_level: Optional[float] = None, white_level: Optional[float] = None
     ) -> RawImage:
-        """Return a copy in which a recipe's levels replace the file's; None keeps the file's."""
-        black = self.black_level if black_level is None else (float(black_level),) * 4
+        """Return a copy in which a recipe's levels replace the file's; None keeps the file's.
+
+        Raises UserError unless white is above black.
+        """
+        black = self.black_level if black_level is None else _for_each_colour(float(black_level))
         white = self.white_level if white_level is None else float(white_level)
         if white <= max(black):
             raise UserError(
@@ -198,14 +200,30 @@ class RawImage:
     def _tile(self) -> np.ndarray:
         return np.array(list(self.pattern)).reshape(self.period, self.period)
 
-    def _colour_tile(self) -> list[list[int]]:
-        """Colour index (R 0, G 1, B 2, second G 3) of each place of the period."""
-        period = self.period
-        rows = [self.pattern[i * period : (i + 1) * period] for i in range(period)]
-        # LibRaw tells the greens apart in Bayer frames only.
-        second_green = [3 if period == 2 and "B" in row else 1 for row in rows]
+    @property
+    def _aligned_pattern(self) -> str:
+        return "RGGB" if self.kind == "bayer" else XTRANS
+
+    def _period_pixels(self) -> Iterator[tuple[int, int, int]]:
+        """Yield row, column and colour index (R 0, G 1, B 2, second G 3) of each pixel of the period."""
+        for row, letters in enumerate(self._tile()):
+            # LibRaw tells the greens apart in Bayer frames only.
+            green = 3 if self.kind == "bayer" and "B" in letters else 1
+            for column, letter in enumerate(letters):
+                yield row, column, green if letter == "G" else "RGB".index(letter)
+
+    def _bayer_planes(self) -> list[tuple[int, np.ndarray]]:
+        height, width = (size // 2 * 2 for size in self.mosaic.shape)
+        start = {colour: (row, column) for row, column, colour in self._period_pixels()}
+        return [(c, self.mosaic[start[c][0] : height : 2, start[c][1] : width : 2]) for c in range(4)]
+
+    def _xtrans_planes(self) -> list[tuple[int, np.ndarray]]:
+        raw = self.aligned()
+        colours = {(row, column): colour for row, column, colour in raw._period_pixels()}
         return [
-            ["RGB".index(c) if c != "G" else green for c in row] for row, green in zip(rows, second_green)
+            (colours[row, column], raw.mosaic[row::6, column::6])
+            for cell in _XTRANS_PLANES
+            for row, column in cell
         ]
 
     def _normalise(self, values: np.ndarray, colour: int, ratio: float, out: np.ndarray) -> None:
@@ -213,21 +231,6 @@ class RawImage:
         np.subtract(values, np.float32(black), out=out, dtype=np.float32)
         out *= np.float32(ratio / (self.white_level - black))
         np.clip(out, 0, 1, out=out)
-
-
-def _bayer_planes(raw: RawImage) -> list[tuple[int, np.ndarray]]:
-    height, width = (size // 2 * 2 for size in raw.mosaic.shape)
-    tile = raw._colour_tile()
-    place = {tile[row][column]: (row, column) for row in range(2) for column in range(2)}
-    return [(c, raw.mosaic[place[c][0] : height : 2, place[c][1] : width : 2]) for c in range(4)]
-
-
-def _xtrans_planes(raw: RawImage) -> list[tuple[int, np.ndarray]]:
-    raw = raw.aligned()
-    tile = raw._colour_tile()
-    return [
-        (tile[row][column], raw.mosaic[row::6, column::6]) for cell in _XTRANS_PLANES for row, column in cell
-    ]
 
 
 def _interleave_cells(planes: np.ndarray) -> np.ndarray:
@@ -238,24 +241,32 @@ def _interleave_cells(planes: np.ndarray) -> np.ndarray:
 
 
 def unpacked(planes: np.ndarray) -> RawImage:
-    """The mosaic, float32 in [0, 1], of packed planes (4 Bayer, 9 X-Trans) or of a mosaic (1, H, W)."""
+    """Return the mosaic, float32 in [0, 1], of planes: (4, h, w) Bayer, (9, h, w) X-Trans or (1, H, W)."""
     channels, height, width = planes.shape
-    if channels == 1:
-        return RawImage(planes[0], "RGGB", (0.0,) * 4, 1.0)
+    pattern, mosaic = "RGGB", planes[0]
     if channels == 4:
         mosaic = np.empty((2 * height, 2 * width), np.float32)
         for plane, (row, column) in zip(planes, ((0, 0), (0, 1), (1, 1), (1, 0))):
             mosaic[row::2, column::2] = plane
-        return RawImage(mosaic, "RGGB", (0.0,) * 4, 1.0)
-    mosaic = np.empty((3 * height, 3 * width), np.float32)
-    for cell, places in enumerate(_XTRANS_PLANES):
-        for plane, (row, column) in zip(planes, places):
-            mosaic[row::6, column::6] = plane[cell // 2 :: 2, cell % 2 :: 2]
-    return RawImage(mosaic, XTRANS, (0.0,) * 4, 1.0)
+    elif channels == 9:
+        pattern, mosaic = XTRANS, np.empty((3 * height, 3 * width), np.float32)
+        for cell, pixels in enumerate(_XTRANS_PLANES):
+            for plane, (row, column) in zip(planes, pixels):
+                mosaic[row::6, column::6] = plane[cell // 2 :: 2, cell % 2 :: 2]
+    return RawImage(mosaic, pattern, _for_each_colour(0.0), 1.0)
+
+
+def _for_each_colour(value: float) -> PerColour:
+    return value, value, value, value
+
+
+def _swap_greens(values: PerColour) -> PerColour:
+    red, green, blue, second_green = values
+    return red, second_green, blue, green
 
 
 def _periodic_indices(size: int, before: int, after: int, period: int) -> np.ndarray:
-    """Indices of a side grown by `before` and `after`, each new one a whole period inside."""
+    """Return the indices of a side and, before and after it, those of the pixels one period inside."""
     indices = np.arange(-before, size + after)
     indices[indices < 0] += period
     indices[indices >= size] -= period

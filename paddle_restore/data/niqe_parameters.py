@@ -13,8 +13,8 @@ import numpy as np
 from paddle_restore.errors import UserError, line_of
 
 FEATURES = 36
-_MOST_BYTES = 1 << 20  # the published files have 11 kB
-# As the authors' release (.mat) and OpenMMLab and BasicSR (.npz) call them.
+_MAX_BYTES = 1 << 20  # the published files have 11 kB
+# Names in the authors' release (.mat), and in OpenMMLab and BasicSR (.npz).
 _NAMES = (("mu_prisparam", "cov_prisparam"), ("mu_pris_param", "cov_pris_param"))
 
 
@@ -28,16 +28,16 @@ class NIQEParameters:
 
 
 def read_niqe_parameters(path: Path) -> NIQEParameters:
-    """Read a .mat file (up to MATLAB 7.2) or an .npz. Raises UserError for what holds no parameters."""
+    """Read a .mat file (up to MATLAB 7.2) or an .npz. Raises UserError for other files."""
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
+        data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); see docs/metrics.md") from None
     try:
         arrays = _read_npz(data) if data.startswith(b"PK") else _read_mat(data)
     except ImportError:
         raise UserError(f"{path}: a .mat file needs SciPy (pip install scipy); an .npz does not") from None
-    except Exception as error:  # loadmat has no error of its own: whatever a broken file makes it raise
+    except Exception as error:  # loadmat raises anything for a broken file
         raise UserError(f"{path}: is no .npz nor .mat file up to version 7.2 ({line_of(error)})") from None
     for mean, covariance in _NAMES:
         if mean in arrays and covariance in arrays:
@@ -62,13 +62,9 @@ def _read_mat(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_npz(data: bytes) -> dict[str, np.ndarray]:
-    arrays = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for member in archive.infolist():
-            if member.file_size > _MOST_BYTES:
+            if member.file_size > _MAX_BYTES:  # a small file may unpack to gigabytes
                 raise ValueError(f"{member.filename} is too large")
-            with archive.open(member) as file:
-                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(
-                    file, allow_pickle=False
-                )
-    return arrays
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return dict(arrays)

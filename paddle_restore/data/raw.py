@@ -8,62 +8,48 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 import rawpy
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
+from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.mosaic import XTRANS, RawImage
-from paddle_restore.data.pixels import upright as upright
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import quiet
 
+_MIN_XTRANS = 512
+_importing_process = os.getpid()
 
-def _survive_forks() -> None:
-    """Let LibRaw work in one thread in forked processes, as the workers of a data loader are.
 
-    Its OpenMP threads are not forked along: once the parent has developed a file, a worker that
-    wanted them would wait for ever.
+def _use_one_thread_if_forked() -> None:
+    """Let LibRaw work in one thread in a forked process, such as a data loader's worker.
+
+    A fork does not copy OpenMP's threads: once the parent has developed a file, a forked process that
+    wants the threads waits for ever.
     """
-    try:
-        # A symbol is looked up in what the module is linked with, too: LibRaw's own OpenMP.
-        one_thread = ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads
-    except (OSError, AttributeError):
-        return  # built without OpenMP
-    os.register_at_fork(after_in_child=lambda: one_thread(1))
-    warnings.filterwarnings("ignore", message="rawpy is being used in a process created by multiprocessing")
-
-
-if hasattr(os, "register_at_fork"):
-    _survive_forks()
-
-
-# Files of a folder that are taken for raw; a single file may have any name.
-RAW_SUFFIXES = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
-    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-)
-
-
-_XTRANS_LEAST = 512
-
-
-def is_raw(path: Path) -> bool:
-    return path.suffix.lower() in RAW_SUFFIXES
+    if os.getpid() != _importing_process:
+        # A symbol is looked up in the libraries that the module is linked with, too: LibRaw's own OpenMP.
+        with suppress(OSError, AttributeError):  # built without OpenMP
+            ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads(1)
 
 
 def _open(path: Path) -> rawpy.RawPy:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if path.suffix.lower() in PICTURE_SUFFIXES - {".tif", ".tiff"}:
+    kind = format_of_name(path)
+    if kind is not None and not kind.raw_container:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
+    _use_one_thread_if_forked()
+    raw = rawpy.RawPy()  # rawpy.imread does the same, and warns in every forked process
     try:
         with quiet():
-            return rawpy.imread(str(path))
+            raw.open_file(str(path))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
+    return raw
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -76,7 +62,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 def read_raw(path: str | Path) -> RawImage:
-    """Read a raw file. Raises UserError for what LibRaw cannot open or no mosaic sensor made."""
+    """Read a raw file. Raises UserError for files that LibRaw cannot open or that have no mosaic."""
     path = Path(path)
     with _open(path) as raw:
         try:
@@ -85,14 +71,14 @@ def read_raw(path: str | Path) -> RawImage:
         except (rawpy.LibRawError, OSError) as error:
             raise _unreadable(path, error) from None
         pattern = _pattern(path, raw, mosaic)
-        white_balance = [float(value) for value in raw.camera_whitebalance]
-        white_balance[3] = white_balance[3] or white_balance[1]
+        red, green, blue, second_green = (float(value) for value in raw.camera_whitebalance)
+        black = [float(value) for value in raw.black_level_per_channel]
         return RawImage(
-            mosaic=np.array(mosaic),  # LibRaw's own buffer goes with the handle
+            mosaic=np.array(mosaic),  # a copy: LibRaw's buffer ends with the handle
             pattern=pattern,
-            black_level=tuple(float(value) for value in raw.black_level_per_channel),
+            black_level=(black[0], black[1], black[2], black[3]),
             white_level=float(raw.white_level),
-            white_balance=tuple(white_balance),
+            white_balance=(red, green, blue, second_green or green),
             exposure_time=float(raw.other.shutter_speed),
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
@@ -101,24 +87,21 @@ def read_raw(path: str | Path) -> RawImage:
 
 
 def raw_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) of the whole sensor frame, before it is unpacked.
-
-    Raises UserError like `read_raw`.
-    """
+    """Return (height, width) of the whole sensor frame from the header. Raises UserError like `read_raw`."""
     with _open(Path(path)) as raw:
         return int(raw.sizes.raw_height), int(raw.sizes.raw_width)
 
 
 def warn_of_black_level(raw: RawImage, black_level: Optional[float] = None) -> None:
-    """Warn of a file that says black is 0 while its frame says otherwise; a recipe's level silences it.
+    """Warn if a file reports black level 0 but its pixels do not; not if the recipe sets `black_level`.
 
-    Some cameras do clip at 0, so the level is not changed behind the user's back: the warning
-    names the one that the darkest thousandth of the pixels suggests.
+    Some cameras do clip at 0, so the level is not changed. The warning names the level of the darkest
+    thousandth of the pixels.
     """
     if black_level is not None or any(raw.black_level):
         return
     darkest = float(np.percentile(raw.mosaic[::4, ::4], 0.1))
-    # The pedestals of the cameras that have one are 3 to 13 per cent of the range.
+    # Cameras with a black level above 0 have it at 3 to 13 per cent of the range.
     if darkest > 0.01 * raw.white_level:
         warnings.warn(
             f"{raw.path}: reports black level 0, but its darkest pixels are near {darkest:.0f}; "
@@ -133,17 +116,17 @@ def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
     if min(mosaic.shape) < 12:
         raise UserError(f"{path}: the frame of {mosaic.shape[1]}x{mosaic.shape[0]} pixels is too small")
     names = raw.color_desc.decode()
-    # Asked pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
     top, left = raw.sizes.top_margin, raw.sizes.left_margin
     try:
-        shown = np.array(
+        # Pixel by pixel: rawpy's raw_colors is wrong for X-Trans files with wide margins.
+        colours = np.array(
             [[names[raw.raw_color(top + row, left + column)] for column in range(12)] for row in range(12)]
         )
     except IndexError:
         raise UserError(f"{path}: holds no sensor mosaic with a colour pattern") from None
     for period in (2, 6):
-        tile = shown[:period, :period]
-        if (np.tile(tile, (12 // period, 12 // period)) == shown).all():
+        tile = colours[:period, :period]
+        if (np.tile(tile, (12 // period, 12 // period)) == colours).all():
             pattern = "".join(tile.ravel())
             if sorted(pattern) == sorted("RGGB" if period == 2 else XTRANS):
                 return pattern
@@ -154,17 +137,17 @@ def _pattern(path: Path, raw: rawpy.RawPy, mosaic: Optional[np.ndarray]) -> str:
 
 
 def develop(path: str | Path) -> np.ndarray:
-    """LibRaw's own picture of a raw file: (H, W, 3) uint16 sRGB, as the SID authors make targets.
+    """Return LibRaw's picture of a raw file, (H, W, 3) uint16 sRGB: the targets of the SID authors.
 
-    Camera white balance, no automatic brightening, 16 bit, and no rotation, so that pixels lie
-    where the mosaic's do.
+    It has the camera's white balance, no automatic brightening and no rotation, so that its pixels are at
+    the mosaic's positions. Raises UserError like `read_raw`.
     """
     path = Path(path)
     with _open(path) as raw:
         xtrans = raw.raw_pattern is not None and raw.raw_pattern.size == 36
-        if xtrans and min(raw.sizes.height, raw.sizes.width) < _XTRANS_LEAST:
+        if xtrans and min(raw.sizes.height, raw.sizes.width) < _MIN_XTRANS:
             raise UserError(
-                f"{path}: LibRaw demosaics no X-Trans frame below {_XTRANS_LEAST}x{_XTRANS_LEAST} pixels, "
+                f"{path}: LibRaw demosaics no X-Trans frame below {_MIN_XTRANS}x{_MIN_XTRANS} pixels, "
                 f"and this one has {raw.sizes.width}x{raw.sizes.height}"
             )
         try:

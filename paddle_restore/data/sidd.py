@@ -1,4 +1,4 @@
-"""The SIDD data set: from the authors' files to folders of pairs, and from results to a submission.
+"""The SIDD data set: the authors' files -> folders of pairs, and results -> a submission.
 
 Abdelhamed, Lin, Brown, "A High-Quality Denoising Dataset for Smartphone Cameras", CVPR 2018.
 SIDD_Medium_Srgb/Data holds a folder a scene, `0001_001_S6_.../0001_NOISY_SRGB_010.PNG` and
@@ -18,14 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path, list_files
-from paddle_restore.data.image import is_picture, read_image, write_image
-from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image, write_image
+from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs, read_pair
 from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError, listed
 
 NOISY, CLEAN = PAIR_FOLDERS[0]
 NOISY_BLOCKS, CLEAN_BLOCKS = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
-RESULT_BLOCKS = "DenoisedBlocksSrgb"  # the variable that the benchmark's submission holds
+RESULT_BLOCKS = "DenoisedBlocksSrgb"  # variable of the benchmark's submission
 
 _SOURCE = re.compile(r"^(?P<id>.+)_NOISY_SRGB_(?P<number>\d+)$", re.IGNORECASE)
 _BLOCK = re.compile(r"^(\d{4})-(\d{4})$")
@@ -35,18 +36,18 @@ Item = TypeVar("Item")
 def in_parallel(
     work: Callable[[Item], Any], items: Iterable[Item], workers: int, what: str
 ) -> list[tuple[Item, str]]:
-    """Do the work on every item in threads, with a progress bar; return (item, mistake) of those that failed.
+    """Work on every item in threads, with a progress bar; return (item, error line) of those that failed.
 
-    Threads, because decoding, encoding and compressing happen outside Python's lock.
+    Threads suffice, because decoding, encoding and compressing release Python's lock.
     """
     items, failed = list(items), []
     with ThreadPoolExecutor(workers) as pool:
-        jobs = {pool.submit(work, item): item for item in items}
+        futures = {pool.submit(work, item): item for item in items}
         try:
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc=what, unit="file"):
-                error = job.exception()
+            for future in tqdm(as_completed(futures), total=len(futures), desc=what, unit="file"):
+                error = future.exception()
                 if isinstance(error, UserError):
-                    failed.append((jobs[job], str(error)))
+                    failed.append((futures[future], str(error)))
                 elif error is not None:
                     raise error
         except BaseException:
@@ -56,7 +57,7 @@ def in_parallel(
 
 
 def source_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Return the (noisy, clean) pictures of SIDD's Data folder. Raises UserError for missing ones."""
+    """Return the (noisy, clean) pictures of SIDD's Data folder. Raises UserError if one is missing."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give SIDD_Medium_Srgb/Data")
     files = {path.stem.upper(): path for path in sorted(folder.rglob("*")) if is_picture(path)}
@@ -78,29 +79,27 @@ def source_pairs(folder: Path) -> list[tuple[Path, Path]]:
 def cut_patches(pair: tuple[Path, Path], folder: Path, size: int, count: int, seed: int) -> None:
     """Write `count` random windows of a pair to folder/input and folder/groundtruth.
 
-    The windows follow from the seed and the file's name, whatever else is cut before or beside
-    it. Patches that are there already stay. Raises UserError for unreadable or too small files.
+    The windows depend on the seed and the file's name only. Patches that exist are kept. Raises UserError
+    for unreadable or too small files.
     """
     match = _SOURCE.match(pair[0].stem)
     stem = f"{match['id']}_{match['number']}" if match else pair[0].stem
     names = [f"{stem}_{number:03d}.png" for number in range(1, count + 1)]
-    todo = [
+    missing = [
         index
         for index, name in enumerate(names)
         if not all((folder / part / name).is_file() for part in (NOISY, CLEAN))
     ]
-    if not todo:
+    if not missing:
         return
-    noisy, clean = read_image(pair[0]), read_image(pair[1])
-    if noisy.shape != clean.shape:
-        raise UserError(f"{pair[0]} and {pair[1]} differ in size")
+    noisy, clean = read_pair(*pair)
     height, width = noisy.shape[:2]
     if min(height, width) < size:
         raise UserError(f"{pair[0]}: {width}x{height} pixels are smaller than the patch of {size}")
     rng = np.random.default_rng([seed, zlib.crc32(stem.encode())])
     tops = rng.integers(height - size + 1, size=count)
     lefts = rng.integers(width - size + 1, size=count)
-    for index in todo:
+    for index in missing:
         window = np.s_[tops[index] : tops[index] + size, lefts[index] : lefts[index] + size]
         write_image(folder / CLEAN / names[index], clean[window])
         write_image(folder / NOISY / names[index], noisy[window])
@@ -119,12 +118,12 @@ def read_blocks(path: Path, variable: str) -> np.ndarray:
     if head.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in head:
         raise UserError(
             f"{path}: is an HDF5 file (MATLAB v7.3), and SIDD's own are v5; "
-            "save it anew in MATLAB: save(name, '-struct', 'data', '-v7')"
+            "save it again in MATLAB: save(name, '-struct', 'data', '-v7')"
         )
     io = _scipy_io()
     try:
         blocks = io.loadmat(str(path), variable_names=[variable]).get(variable)
-    except Exception as error:  # scipy raises whatever its parser stumbles over
+    except Exception as error:  # scipy raises anything for a broken file
         raise UserError(f"{path}: is not a whole .mat file ({error})") from None
     if blocks is None:
         names = ", ".join(name for name, _, _ in io.whosmat(str(path))) or "nothing"
@@ -136,17 +135,21 @@ def read_blocks(path: Path, variable: str) -> np.ndarray:
     return blocks
 
 
-def write_block(blocks: np.ndarray, folder: Path, place: tuple[int, int]) -> None:
-    """Write one block as folder/NNNN-NNNN.png, unless it is there."""
-    path = folder / "{:04d}-{:04d}.png".format(*place)
+def write_block(blocks: np.ndarray, folder: Path, index: tuple[int, int]) -> None:
+    """Write the block of (picture, block) as folder/NNNN-NNNN.png, unless the file exists."""
+    path = folder / f"{_block_name(*index)}.png"
     if not path.is_file():
-        write_image(path, np.ascontiguousarray(blocks[place]))
+        write_image(path, np.ascontiguousarray(blocks[index]))
+
+
+def _block_name(picture: int, block: int) -> str:
+    return f"{picture:04d}-{block:04d}"
 
 
 def write_submission(results: Path, path: Path) -> tuple[int, ...]:
     """Collect a folder of restored blocks, NNNN-NNNN.png, in a .mat file; return the array's shape.
 
-    Raises UserError that lists the blocks that the grid lacks.
+    Raises UserError that lists the missing blocks.
     """
     files = {}
     for file in list_files(results, is_picture, "pictures"):
@@ -155,26 +158,26 @@ def write_submission(results: Path, path: Path) -> tuple[int, ...]:
             files[int(match[1]), int(match[2])] = file
     if not files:
         raise UserError(f"{results}: holds no pictures with names such as 0000-0000.png")
-    rows, columns = (max(place[axis] for place in files) + 1 for axis in (0, 1))
-    missing = [f"{i:04d}-{j:04d}" for i in range(rows) for j in range(columns) if (i, j) not in files]
+    rows, columns = (max(index[axis] for index in files) + 1 for axis in (0, 1))
+    missing = [_block_name(i, j) for i in range(rows) for j in range(columns) if (i, j) not in files]
     if missing:
         raise UserError(f"{results}: lacks {len(missing)} of {rows}x{columns} blocks: {listed(missing)}")
     first = read_image(files[0, 0])
     blocks = np.empty((rows, columns, *first.shape), np.uint8)
-    for place, file in files.items():
+    for index, file in files.items():
         block = read_image(file)
         if block.shape != first.shape or block.dtype != np.uint8:
             raise UserError(
                 f"{file}: is not 8-bit of {first.shape[1]}x{first.shape[0]} pixels, as the others"
             )
-        blocks[place] = block
+        blocks[index] = block
     with atomic_path(path) as temporary:
         _scipy_io().savemat(str(temporary), {RESULT_BLOCKS: blocks}, do_compression=True, appendmat=False)
     return blocks.shape
 
 
 def write_low_resolution(clean: Path, scale: int) -> None:
-    """Write a picture of groundtruth/ or GT/, shrunk, to LQ/ beside that folder, unless it is there."""
+    """Write a picture of groundtruth/ or GT/, shrunk, to LQ/ beside that folder, unless the file exists."""
     path = clean.parent.parent / LOW_RESOLUTION / f"{clean.stem}.png"
     if not path.is_file():
         write_image(path, shrink(read_image(clean), scale))
@@ -189,9 +192,7 @@ def readable_pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 def check_pair(pair: tuple[Path, Path]) -> None:
     """Decode both pictures. Raises UserError if one is broken or they differ in size."""
-    noisy, clean = read_image(pair[0]), read_image(pair[1])
-    if noisy.shape != clean.shape:
-        raise UserError(f"{pair[0]} and {pair[1]} differ in size")
+    read_pair(*pair)
 
 
 def _scipy_io() -> Any:

@@ -1,21 +1,23 @@
-"""What a recipe may say: the schema, and recipes checked against it."""
+"""Recipes: the schema, how a YAML file is read and checked, and how it is scaled to another batch size."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
-from paddle_restore.data.datasets import DATASETS
-from paddle_restore.engine.ema import EmaOptions
-from paddle_restore.engine.mixup import MixupOptions
-from paddle_restore.engine.objectives import OBJECTIVES
-from paddle_restore.engine.recipe import apply_override, read_recipe
-from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.data.datasets import DATASETS, DatasetOptions
+from paddle_restore.engine.objectives import OBJECTIVES, ObjectiveOptions
+from paddle_restore.errors import UserError, did_you_mean, line_of
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
+
+BASE = "_base_"
+
+# ---- schema
 
 
 class ModelOptions(Options):
@@ -47,14 +49,14 @@ class ScheduleOptions(Options):
 
     kind: Literal["constant", "step", "multistep", "cosine", "cosine_cycles"] = "constant"
     by: Literal["epoch", "iteration"] = "epoch"
-    step: Optional[int] = Field(None, gt=0, description="step: multiply by gamma every so many")
-    milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each")
+    step: Optional[int] = Field(None, gt=0, description="step: length between two multiplications by gamma")
+    milestones: tuple[int, ...] = Field((), description="multistep: multiply by gamma at each of these")
     gamma: float = Field(0.1, gt=0)
-    min_lr: float = Field(0.0, ge=0, description="cosine: the last learning rate")
-    warmup: int = Field(0, ge=0, description="linear rise from 0 over so many")
-    periods: tuple[int, ...] = Field((), description="cosine_cycles: the length of each cycle")
-    min_lrs: tuple[float, ...] = Field((), description="cosine_cycles: the last learning rate of each")
-    weights: tuple[float, ...] = Field((), description="cosine_cycles: size of each; default: 1")
+    min_lr: float = Field(0.0, ge=0, description="cosine: the learning rate at the end")
+    warmup: int = Field(0, ge=0, description="length of a linear rise from 0")
+    periods: tuple[int, ...] = Field((), description="cosine_cycles: length of each cycle")
+    min_lrs: tuple[float, ...] = Field((), description="cosine_cycles: learning rate at the end of each")
+    weights: tuple[float, ...] = Field((), description="cosine_cycles: height of each; default: 1")
 
     @model_validator(mode="after")
     def _complete(self) -> ScheduleOptions:
@@ -76,30 +78,43 @@ class StageOptions(Options):
     """A part of progressive training: its own length, batch and crop."""
 
     epochs: Optional[int] = Field(
-        None, gt=0, le=10**7, description="counted like train.epochs or train.iterations"
+        None, gt=0, le=10**7, description="length of the stage, in epochs or in iterations"
     )
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
     batch_size: int = Field(gt=0)
     crop: int = Field(gt=0)
 
 
-class TrainOptions(Options):
-    epochs: Optional[int] = Field(None, gt=0, le=10**7, description="either epochs or iterations")
-    iterations: Optional[int] = Field(None, gt=0, le=10**9)
-    stages: tuple[StageOptions, ...] = Field((), description="progressive training, in place of a length")
-    batch_size: int = Field(1, gt=0, description="samples an iteration on each process")
-    reference_batch: Optional[int] = Field(
-        None, gt=0, description="lr and iterations are for this total batch; scale them to the actual one"
+class EmaOptions(Options):
+    decay: float = Field(
+        0.999, gt=0, lt=1, description="largest decay; after n updates it is at most (1+n)/(10+n)"
     )
-    num_workers: int = Field(0, ge=0, description="processes that prepare samples")
+
+
+class MixupOptions(Options):
+    beta: float = Field(1.2, gt=0, description="weights are drawn from Beta(beta, beta)")
+    from_epoch: int = Field(1, gt=0, description="the first epoch that blends; epochs count from 1")
+
+
+class TrainOptions(Options):
+    epochs: Optional[int] = Field(None, gt=0, le=10**7, description="length, in epochs or in iterations")
+    iterations: Optional[int] = Field(None, gt=0, le=10**9)
+    stages: tuple[StageOptions, ...] = Field((), description="progressive training, instead of a length")
+    batch_size: int = Field(1, gt=0, description="samples in each process's batch")
+    reference_batch: Optional[int] = Field(
+        None,
+        gt=0,
+        description="total batch of lr and iterations, which are scaled to the actual one",
+    )
+    num_workers: int = Field(0, ge=0, description="processes that read samples")
     max_unreadable: int = Field(
-        10, ge=0, description="so many different unreadable samples are replaced; one more stops the run"
+        10, ge=0, description="different unreadable samples that are replaced; one more stops the run"
     )
     on_nonfinite: Literal["stop", "skip"] = Field(
-        "stop", description="a loss or gradient that is not finite: end the run, or leave the batch out"
+        "stop", description="if a loss or gradient is not finite: stop the run, or skip the batch"
     )
     accumulate: int = Field(
-        1, gt=0, description="compute each batch in so many parts: the same step in less memory"
+        1, gt=0, description="parts in which each batch is computed: the same step in less memory"
     )
     ema: Optional[EmaOptions] = Field(None, description="keep a moving average of the weights")
     mixup: Optional[MixupOptions] = Field(None, description="blend the samples of a batch")
@@ -117,22 +132,24 @@ class SaveOptions(Options):
     every: Optional[float] = Field(
         None, gt=0, description="epochs (or iterations) between checkpoints in latest/; default: 1 (or 1000)"
     )
-    keep_every: Optional[float] = Field(None, gt=0, description="also keep a checkpoint in iter_N/ so often")
-    keep_at: tuple[int, ...] = Field((), description="also keep one at these iterations")
-    keep_last: Optional[int] = Field(None, gt=0, description="of iter_N/, keep only the newest so many")
+    keep_every: Optional[float] = Field(None, gt=0, description="epochs (or iterations) between iter_N/")
+    keep_at: tuple[int, ...] = Field((), description="also write iter_N/ at these iterations")
+    keep_last: Optional[int] = Field(None, gt=0, description="how many of the newest iter_N/ stay")
     on_error: Literal["continue", "stop"] = Field(
         "continue",
-        description="a checkpoint cannot be written (full disk): train on until the next, or end the run",
+        description="if a checkpoint cannot be written (full disk): train on until the next, or stop",
     )
 
 
 class EvalOptions(Options):
-    every: Optional[float] = Field(None, gt=0, description="epochs (or iterations); default: at the end only")
+    every: Optional[float] = Field(
+        None, gt=0, description="epochs (or iterations) between two; default: at the end"
+    )
     at: tuple[int, ...] = Field((), description="also at these iterations")
     metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
-    best: Optional[str] = Field(None, description="protocol that chooses best_model/; default: the first")
-    ema: bool = Field(False, description="measure the averaged weights (train.ema) in place of the last ones")
-    pictures: int = Field(2, ge=0, description="pictures shown in the VisualDL log at each evaluation")
+    best: Optional[str] = Field(None, description="metric that chooses best_model/; default: the first")
+    ema: bool = Field(False, description="measure the averaged weights (train.ema) instead of the last ones")
+    pictures: int = Field(2, ge=0, description="pictures in the VisualDL log from each evaluation")
 
     @model_validator(mode="after")
     def _known(self) -> EvalOptions:
@@ -156,10 +173,10 @@ class Config(Options):
     pretrained: Optional[Path] = Field(
         None, description="weights to start from, ours or a published checkpoint"
     )
-    pretrained_partial: bool = Field(False, description="load what fits of it and list the rest in the log")
+    pretrained_partial: bool = Field(False, description="load what fits of it, and log what does not")
     model: ModelOptions
-    data: SerializeAsAny[Options]
-    objective: SerializeAsAny[Options]
+    data: SerializeAsAny[DatasetOptions]
+    objective: SerializeAsAny[ObjectiveOptions]
     optimizer: OptimizerOptions = OptimizerOptions()
     schedule: ScheduleOptions = ScheduleOptions()
     train: TrainOptions
@@ -188,22 +205,118 @@ class Config(Options):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+# ---- files
+
+
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
-    """Read a recipe and apply `-o key.path=value`. Raises UserError for anything that is off."""
+    """Read a recipe and apply `-o key.path=value`. Raises UserError for the first mistake."""
     path = Path(path)
-    values = read_recipe(path)
+    values = _read_recipe(path)
     for override in overrides:
-        apply_override(values, override)
-    for section, kinds in (("data", {k: v.options for k, v in DATASETS.items()}), ("objective", OBJECTIVES)):
-        values[section] = _by_kind(values.get(section), kinds, path, section)
+        _apply_override(values, override)
+    for section, kinds in (("data", DATASETS), ("objective", OBJECTIVES)):
+        values[section] = _check_kind(values.get(section), kinds, path, section)
     return validate(Config, values, path)
 
 
-def _by_kind(values: Any, kinds: dict[str, type[Options]], path: Path, section: str) -> Options:
+def _check_kind(values: Any, kinds: Mapping[str, Any], path: Path, section: str) -> Options:
     """Check a section whose keys depend on its `kind`."""
     if not isinstance(values, dict) or "kind" not in values:
         raise UserError(f"{path}: key '{section}.kind' is missing; choose from: {', '.join(sorted(kinds))}")
     kind = values["kind"]
     if kind not in kinds:
         raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
-    return validate(kinds[kind], values, path, section)
+    return validate(kinds[kind].options, values, path, section)
+
+
+def _read_recipe(path: Path, opened: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a file's keys, merged over those of its bases. Raises UserError that names the file."""
+    if path.resolve() in opened:
+        raise UserError(f"{path}: {BASE} leads back to the file itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values")
+    bases = values.pop(BASE, [])
+    merged: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        merged = _merge(merged, _read_recipe(path.parent / base, (*opened, path.resolve())))
+    return _merge(merged, values)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings; a section of another `kind` (or model `id`) replaces the base's whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            other = any(k in value and k in old and value[k] != old[k] for k in ("kind", "id"))
+            value = value if other else _merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    """Set a key in place as `-o key.path=value` says; the value is YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"-o {override}: expected key.path=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = key.split(".")
+    for part in parents:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise UserError(f"-o {override}: {part!r} is a value, not a section")
+    # Choosing another model or kind drops the arguments of the old one.
+    if last in ("id", "kind") and values.get(last, value) != value:
+        values.clear()
+    values[last] = value
+
+
+# ---- batch size
+
+
+def scale_to_batch(config: Config, world: int) -> tuple[Config, str]:
+    """Scale learning rates and iterations to the total batch, where `train.reference_batch` asks for it.
+
+    Returns the scaled recipe, and a log line about the changes ("" if there are none). The linear scaling
+    rule (Goyal et al., "Accurate, Large Minibatch SGD", 2017): batch x iterations stays constant, and the
+    learning rate is proportional to the total batch.
+    """
+    train, schedule = config.train, config.schedule
+    total = train.batch_size * world
+    if train.reference_batch is None or train.reference_batch == total:
+        return config, ""
+    reference = train.reference_batch
+    factor = total / reference
+    # The returned recipe, which the run folder keeps, is made for this batch.
+    train = train.model_copy(update={"reference_batch": total})
+    optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * factor})
+    changes = [f"lr {config.optimizer.lr:g} -> {optimizer.lr:g}"]
+    if train.iterations:
+        iterations = max(1, round(train.iterations / factor))
+        changes.append(f"iterations {train.iterations} -> {iterations}")
+        train = train.model_copy(update={"iterations": iterations})
+    scaled: dict[str, Any] = {
+        "min_lr": schedule.min_lr * factor,
+        "min_lrs": tuple(min_lr * factor for min_lr in schedule.min_lrs),
+    }
+    if schedule.by == "iteration":
+        scaled |= {
+            "milestones": tuple(round(milestone / factor) for milestone in schedule.milestones),
+            "warmup": round(schedule.warmup / factor),
+            "step": schedule.step and max(1, round(schedule.step / factor)),
+            "periods": tuple(max(1, round(period / factor)) for period in schedule.periods),
+        }
+    schedule = schedule.model_copy(update=scaled)
+    config = config.model_copy(update={"train": train, "optimizer": optimizer, "schedule": schedule})
+    return config, f"total batch {total} for {reference}: {', '.join(changes)}"

@@ -1,4 +1,4 @@
-"""A recipe tried out: every part built, one step of each stage and one picture, nothing written."""
+"""Try a recipe: build every part, run one step of each stage and restore one picture; write nothing."""
 
 from __future__ import annotations
 
@@ -9,75 +9,71 @@ from typing import Any, Optional
 
 import paddle
 
-from paddle_restore.data.batches import UNREADABLE, batches
-from paddle_restore.engine.build import Job, build
+from paddle_restore.data.batches import UNREADABLE
+from paddle_restore.devices import on_gpu
 from paddle_restore.engine.config import Config
-from paddle_restore.engine.mixup import mixup
+from paddle_restore.engine.evaluator import measure_picture
 from paddle_restore.engine.optim import build_schedule
-from paddle_restore.engine.step import GRADIENT
+from paddle_restore.engine.step import mixup
+from paddle_restore.engine.trainer import Trainer
 from paddle_restore.inference.eager import EagerNetwork
-from paddle_restore.inference.forward import restore_frame
-from paddle_restore.metrics import evaluate as measure
 from paddle_restore.metrics.resources import peak_memory
 
 
-def dry_run(config: Config, resume: Optional[Path] = None) -> None:
-    """Print what a training would do and need. Raises UserError for all that would stop it at once."""
-    # A cache would be filled: the frames are decoded instead.
+def dry_run(config: Config, folder: Path, resume: Optional[Path] = None) -> None:
+    """Print what a training would do and need. Raises UserError for what would stop it at the start."""
+    # A cache would be filled, so the frames are decoded instead.
     if getattr(config.data, "cache", None):
         config = config.model_copy(update={"data": config.data.model_copy(update={"cache": None})})
-    job = build(config, resume)
-    lines = [job.introduction(), *job.notes, *_train_steps(job), _eval_step(job), _memory(), _disk(job)]
-    if job.plan.rank == 0:
-        print(*lines, "dry run: nothing was written", sep="\n")
+    trainer = Trainer(config, folder, resume)
+    lines = [trainer.introduction(), *trainer.notes, *_train_steps(trainer), _eval_step(trainer)]
+    if trainer.is_rank0:
+        print(*lines, _memory(), _disk(trainer), "dry run: nothing was written", sep="\n")
 
 
-def _train_steps(job: Job) -> Iterator[str]:
-    """One iteration of every stage: its sizes are what memory must suffice for."""
-    config, plan = job.config, job.plan
+def _train_steps(trainer: Trainer) -> Iterator[str]:
+    """Take one step of every stage, because each may need another amount of memory."""
+    config, plan = trainer.config, trainer.plan
     schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
     for stage in plan.stages:
-        workers, latent = config.train.num_workers, job.step.model.spec.latent
-        dataset = job.datasets[stage.crop]
-        stream = batches(dataset, stage.order, 0, 1, workers, latent, config.train.max_unreadable)
-        batch = next(stream)
+        first = stage.first
+        batch = next(trainer.stage_batches(stage, first, first + 1))
         unreadable = batch.pop(UNREADABLE, [])
         shapes = ", ".join(f"{k} {list(v.shape)}" for k, v in batch.items() if paddle.is_tensor(v))
-        epoch = plan.epoch_at(stage.first) + 1
-        batch = mixup(batch, config.train.mixup, epoch, (config.seed, stage.first), plan.rank, plan.world)
+        epoch = plan.epoch_at(first) + 1
+        batch = mixup(batch, config.train.mixup, epoch, (config.seed, first), plan.rank, plan.world)
         start = time.perf_counter()
-        values = job.step(batch, schedule(stage.first), 1)
+        result = trainer.step(batch, schedule(first), 1)
         seconds = time.perf_counter() - start
-        values.pop(GRADIENT, None)
-        losses = ", ".join(f"{name} {value:.6f}" for name, value in values.items())
+        losses = ", ".join(f"{name} {value:.6f}" for name, value in result.losses.items())
         yield f"train step: {shapes}; {losses}; {seconds:.2f} s (the first one is slow)"
         yield from (f"unreadable: {line}" for line in unreadable)
 
 
-def _eval_step(job: Job) -> str:
-    model, metrics = job.step.model, job.config.eval.metrics
-    sample = job.eval_set.sample(0)
+def _eval_step(trainer: Trainer) -> str:
+    metrics, sample = trainer.config.eval.metrics, trainer.eval_set.sample(0)
     start = time.perf_counter()
-    with job.step.precision():
-        output = restore_frame(EagerNetwork(model), model.spec, sample["input"])
+    with trainer.step.precision():
+        row, pictures = measure_picture(EagerNetwork(trainer.step.model), trainer.spec, sample, metrics)
     seconds = time.perf_counter() - start
-    pictures = [picture.transpose(1, 2, 0) for picture in (output, sample["target"])]
-    values = ", ".join(f"{name} {value:.4f}" for name, value in measure(*pictures, metrics).items())
+    values = ", ".join(f"{name} {row[name]:.4f}" for name in metrics)
+    output = pictures["out"].transpose(2, 0, 1)
     sizes = f"input {list(sample['input'].shape)}, output {list(output.shape)}"
     return f"eval step: {sample['name']}: {sizes}; {values}; {seconds:.2f} s"
 
 
 def _memory() -> str:
     line = f"memory: this process held at most {_mib(peak_memory())}"
-    if paddle.get_device().startswith("gpu"):
+    if on_gpu():
         line += f", the GPU's allocator {_mib(paddle.device.cuda.max_memory_reserved())}"
     return line
 
 
-def _disk(job: Job) -> str:
-    weights = _bytes(job.step.model.state_dict())
-    average = _bytes(job.step.ema.average) if job.step.ema else 0
-    whole = weights + average + _bytes(job.step.optimizer.state_dict())
+def _disk(trainer: Trainer) -> str:
+    step = trainer.step
+    weights = _bytes(step.model.state_dict())
+    average = _bytes(step.ema.average) if step.ema else 0
+    whole = weights + average + _bytes(step.optimizer.state_dict())
     return f"disk: weights {_mib(weights)}, a checkpoint {_mib(whole)}"
 
 

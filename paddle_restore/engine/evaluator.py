@@ -1,4 +1,4 @@
-"""Metrics of a network over an evaluation dataset, beside a baseline that does nothing."""
+"""Metrics of a network over an evaluation dataset, beside those of the input."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
+from paddle_restore.data.datasets import EvalDataset, Sample
+from paddle_restore.data.files import make_folder
 from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
 from paddle_restore.engine.signals import Stopped, StopRequest
@@ -20,39 +22,47 @@ from paddle_restore.models.spec import ModelSpec
 
 BASELINE = "baseline"
 
+Row = dict[str, Any]
+"""One picture's name, group, whether it is counted, its metrics by name, and under BASELINE the input's."""
+
+Pictures = dict[str, np.ndarray]
+"""{input, out, gt: (H, W, 3) in [0, 1]}; without gt where the sample has no target."""
+
+OnPicture = Callable[[str, Pictures], None]
+"""Gets a picture's name and its pictures."""
+
 
 def evaluate(
     network: Network,
     spec: ModelSpec,
-    dataset: Any,
+    dataset: EvalDataset,
     metrics: tuple[str, ...],
     rank: int = 0,
     world: int = 1,
-    on_picture: Optional[Callable[[str, dict[str, np.ndarray]], None]] = None,
+    on_picture: Optional[OnPicture] = None,
     averaging: Optional[Averaging] = None,
     stop: Optional[StopRequest] = None,
-) -> list[dict[str, Any]]:
-    """Return a row a picture, in the dataset's order: name, group, counted, metrics and baseline.
+) -> list[Row]:
+    """Return a row for each picture, in the dataset's order.
 
-    Each process takes every `world`-th picture and all get all rows, so that the means do not
-    depend on their number. `on_picture(name, {input|out|gt: (H, W, 3)})` sees every picture.
-    Raises Stopped, on all processes, where `stop` asked one of them to before it had measured its part.
+    Each process takes every `world`-th picture, and all return all rows, so the means do not depend on
+    the number of processes. Raises, on all processes, UserError where one of them cannot measure a picture,
+    and Stopped where `stop` asked one of them to before it was done.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     failures: list[UserError] = []
     indices = range(rank, len(dataset), world)
     try:
         for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
             if stop and stop.requested:
                 break
-            sample = dataset.sample(index)
-            pictures = _pictures(sample, restore_frame(network, spec, sample["input"], averaging))
-            rows.append({"index": index, **_row(sample, pictures, metrics)})
+            row, pictures = measure_picture(network, spec, dataset.sample(index), metrics, averaging)
+            rows.append({"index": index, **row})
             if on_picture:
-                on_picture(sample["name"], pictures)
+                on_picture(row["name"], pictures)
     except UserError as error:
         failures.append(error)
-    # All learn of it, or the others would wait for a process that has gone.
+    # A process that raised at once would leave the others waiting for it.
     rows, failures = distributed.gather(rows, world), distributed.gather(failures, world)
     if failures:
         raise failures[0]
@@ -61,31 +71,44 @@ def evaluate(
     return sorted(rows, key=lambda row: row["index"])
 
 
-def _pictures(sample: dict[str, Any], output: np.ndarray) -> dict[str, np.ndarray]:
-    # The baseline is what one had without the network: the amplified or the noisy picture.
-    baseline = sample.get("baseline", sample["input"])
-    pictures = {"out": output, "gt": sample["target"], "input": baseline}
-    return {name: picture.transpose(1, 2, 0) for name, picture in pictures.items()}
+def measure_picture(
+    network: Network,
+    spec: ModelSpec,
+    sample: Sample,
+    metrics: tuple[str, ...],
+    averaging: Optional[Averaging] = None,
+) -> tuple[Row, Pictures]:
+    """Restore and measure one sample of an evaluation dataset.
 
-
-def _row(sample: dict[str, Any], pictures: dict[str, np.ndarray], metrics: tuple[str, ...]) -> dict[str, Any]:
-    return {
+    Raises UserError if a metric needs a target and the sample has none.
+    """
+    # The baseline is the picture that the network improves: amplified raw, or the noisy picture.
+    planes = {
+        "input": sample["baseline"] if "baseline" in sample else sample["input"],
+        "out": restore_frame(network, spec, sample["input"], averaging),
+    }
+    if "target" in sample:
+        planes["gt"] = sample["target"]
+    pictures = {name: picture.transpose(1, 2, 0) for name, picture in planes.items()}
+    reference = pictures.get("gt")
+    row = {
         "name": sample["name"],
         "group": sample.get("group", ""),
         "counted": sample.get("counted", True),
-        **measure(pictures["out"], pictures["gt"], metrics),
-        BASELINE: measure(pictures["input"], pictures["gt"], metrics),
+        **measure(pictures["out"], reference, metrics),
+        BASELINE: measure(pictures["input"], reference, metrics),
     }
+    return row, pictures
 
 
-def means(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> dict[str, float]:
-    """Mean of each metric over the rows that count."""
+def means(rows: list[Row], metrics: tuple[str, ...]) -> dict[str, float]:
+    """Return the mean of each metric over the counted rows; {} where there are none."""
     counted = [row for row in rows if row["counted"]]
     return {name: float(np.mean([row[name] for row in counted])) for name in metrics} if counted else {}
 
 
-def report(rows: list[dict[str, Any]], metrics: tuple[str, ...], note: str = "") -> str:
-    """Return a table: all pairs, then each group, the network's metrics beside the baseline's."""
+def report(rows: list[Row], metrics: tuple[str, ...], note: str = "") -> str:
+    """Return a table of means: all pictures, then each group; the network's beside the input's."""
     groups = sorted({row["group"] for row in rows if row["group"]}, key=lambda g: (len(g), g))
     lines = []
     for title, members in [("all", rows)] + [(g, [r for r in rows if r["group"] == g]) for g in groups]:
@@ -99,16 +122,18 @@ def report(rows: list[dict[str, Any]], metrics: tuple[str, ...], note: str = "")
     return f"{table}\n{note}" if note else table
 
 
-def picture_saver(folder: Path) -> Callable[[str, dict[str, np.ndarray]], None]:
-    """Write NAME_out.png, NAME_gt.png and NAME_scale.png (the input scaled to the target's mean)."""
+def picture_saver(folder: Path) -> OnPicture:
+    """Write NAME_out.png, NAME_gt.png and NAME_scale.png (the baseline) of every picture into `folder`."""
+    make_folder(folder)
 
-    def save(name: str, pictures: dict[str, np.ndarray]) -> None:
-        for kind, suffix in (("out", "out"), ("gt", "gt"), ("input", "scale")):
-            write_image(folder / f"{name}_{suffix}.png", to_integer(pictures[kind]))
+    def save(name: str, pictures: Pictures) -> None:
+        for kind, picture in pictures.items():
+            suffix = "scale" if kind == "input" else kind
+            write_image(folder / f"{name}_{suffix}.png", to_integer(picture))
 
     return save
 
 
-def side_by_side(pictures: dict[str, np.ndarray]) -> np.ndarray:
-    """Input, output and target in one uint8 picture."""
-    return np.concatenate([to_integer(pictures[kind]) for kind in ("input", "out", "gt")], axis=1)
+def side_by_side(pictures: Pictures) -> np.ndarray:
+    """Join input, output and target, in this order, to one uint8 picture."""
+    return np.concatenate([to_integer(picture) for picture in pictures.values()], axis=1)

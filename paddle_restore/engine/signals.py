@@ -1,9 +1,10 @@
-"""Being asked to stop: SIGTERM and SIGUSR1, as clusters send them before they take a machine away."""
+"""SIGTERM and SIGUSR1, by which a cluster asks a training to stop. Does not import Paddle."""
 
 from __future__ import annotations
 
 import signal
-from typing import Any
+from types import FrameType
+from typing import Optional
 
 STOPPED = 75
 """Exit code of a training that was asked to stop and has saved: EX_TEMPFAIL of sysexits.h, "try again"."""
@@ -16,7 +17,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Whether this process was asked to stop. Nothing is done in the signal's handler itself."""
+    """Remembers that a signal asked this process to stop; the training looks after each iteration."""
 
     def __init__(self) -> None:
         self.signal = ""
@@ -25,16 +26,15 @@ class StopRequest:
     def requested(self) -> bool:
         return bool(self.signal)
 
-    def listen(self) -> StopRequest:
-        """Take SIGNALS from here on."""
+    def listen(self) -> None:
+        """Handle SIGNALS from now on."""
         for number in SIGNALS:
             signal.signal(number, self._note)
-        return self
 
-    def leave(self) -> None:
-        """Ignore SIGNALS from here on: all is saved, and one of them would change the exit code."""
+    def ignore(self) -> None:
+        """Ignore SIGNALS from now on: all is saved, and a signal would change the exit code."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, frame: Optional[FrameType]) -> None:
         self.signal = signal.Signals(number).name

@@ -1,33 +1,59 @@
-"""One iteration: from a batch to changed weights, in parts and at any precision."""
+"""One iteration: a batch, blended where mix-up is on, changes the weights."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Optional
 
+import numpy as np
 import paddle
 
+from paddle_restore.devices import on_gpu
 from paddle_restore.engine import distributed
-from paddle_restore.engine.config import Config
-from paddle_restore.engine.ema import Ema
+from paddle_restore.engine.config import Config, MixupOptions
 from paddle_restore.engine.objectives import build_objective
-from paddle_restore.engine.optim import build_optimizer
+from paddle_restore.engine.optim import Ema, build_optimizer
 from paddle_restore.errors import UserError
 
-GRADIENT = "gradient"
-"""The name under which `Step` returns the sum of all gradients, which is not finite where one is not."""
+Batch = dict[str, Any]
+"""Stacked tensors, and `name`: the list of the samples' names."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step gave; the same on all processes.
+
+    losses      means over the processes, by name
+    gradient    the sum of all gradients: not finite where one of them is not; None with a loss scaler
+    unreadable  whether a process replaced unreadable samples
+    stop        whether a process was asked to stop
+    """
+
+    losses: dict[str, float]
+    gradient: Optional[float]
+    unreadable: bool
+    stop: bool
+
+    @property
+    def finite(self) -> bool:
+        values = [*self.losses.values(), 0.0 if self.gradient is None else self.gradient]
+        return all(map(math.isfinite, values))
 
 
 class Step:
     """The network with all that changes it: objective, precision, optimiser, loss scaler, average."""
 
-    def __init__(self, config: Config, model: Any, world: int):
+    def __init__(self, config: Config, model: paddle.nn.Layer, world: int):
         self.accumulate, self.world = config.train.accumulate, world
         self.objective = build_objective(config.objective)
         self.optimizer = build_optimizer(config.optimizer, model.parameters())
-        amp = _amp(config)
-        dtype = config.train.amp_dtype
+        amp, dtype = config.train.amp, config.train.amp_dtype
+        if amp and not on_gpu():
+            raise UserError(
+                "train.amp: mixed precision needs a GPU, Paddle ignores it on CPU; set train.amp=null"
+            )
         self.scaler = paddle.amp.GradScaler(enable=bool(amp) and dtype == "float16")
         if amp == "O2":
             model, self.optimizer = paddle.amp.decorate(
@@ -36,49 +62,64 @@ class Step:
         self.precision = partial(paddle.amp.auto_cast, enable=bool(amp), level=amp or "O1", dtype=dtype)
         self.model = model
         self.ema = Ema(model, config.train.ema) if config.train.ema else None
-        # The optimiser's states of a checkpoint until the first update: only then Paddle 2.6 takes
-        # them over, and before it has nothing to save.
+        # The optimiser states of a checkpoint, until the first update: Paddle 2.6 applies them only then,
+        # and has none to save before.
         self.loaded: Optional[dict[str, Any]] = None
 
-    def __call__(self, batch: dict[str, Any], lr: float, update: int, **notes: float) -> dict[str, float]:
-        """Take one step; return the losses and `notes`, means over all processes.
+    def __call__(
+        self, batch: Batch, lr: float, update: int, unreadable: bool = False, stop: bool = False
+    ) -> StepResult:
+        """Take one step. `update` counts from 1; `unreadable` and `stop` are this process's flags.
 
-        Where a loss or a gradient is not finite on any process, none changes its weights. `update`
-        counts from 1.
+        No process changes its weights if a loss or gradient is not finite on any of them.
         """
         self.optimizer.set_lr(lr)
-        losses: dict[str, Any] = {}
-        for share in _parts(batch, self.accumulate):
+        losses: dict[str, paddle.Tensor] = {}
+        for part in _split(batch, self.accumulate):
             with self.precision():
-                values = {
-                    name: loss / self.accumulate for name, loss in self.objective(self.model, share).items()
-                }
+                values = {k: loss / self.accumulate for k, loss in self.objective(self.model, part).items()}
             self.scaler.scale(values["loss"]).backward()
             for name, loss in values.items():
                 loss = loss.detach().astype("float32")
                 losses[name] = losses[name] + loss if name in losses else loss
         parameters = self.model.parameters()
         distributed.average_gradients(parameters, self.world)
-        # A loss scaler looks at the gradients itself: that they overflow at times is how it works.
-        if not self.scaler.is_enable():
-            losses[GRADIENT] = _sum_of_gradients(parameters)
-        # One message and one wait for the device: what all processes must agree upon goes with the losses.
-        means = distributed.mean_scalars({**losses, **notes}, self.world)
-        if is_finite(means):
+        result = self._agree(losses, parameters, unreadable, stop)
+        if result.finite:
             self.loaded = None
             self.scaler.step(self.optimizer)
             self.scaler.update()
             if self.ema:
                 self.ema.update(update)
         self.optimizer.clear_grad(set_to_zero=False)
-        return means
+        return result
+
+    def _agree(
+        self,
+        losses: dict[str, paddle.Tensor],
+        parameters: list[paddle.Tensor],
+        unreadable: bool,
+        stop: bool,
+    ) -> StepResult:
+        """Average over the processes. One message carries all: it costs one wait for the device."""
+        # A loss scaler checks the gradients itself: with it they may overflow.
+        gradients = [] if self.scaler.is_enable() else [_sum_of_gradients(parameters)]
+        flags = [unreadable, stop]
+        any_unreadable, any_stop, *means = distributed.means(
+            [*flags, *losses.values(), *gradients], self.world
+        )
+        gradient = means.pop() if gradients else None
+        return StepResult(dict(zip(losses, means)), gradient, any_unreadable > 0, any_stop > 0)
+
+    def nonfinite_weight(self) -> Optional[str]:
+        """Return the name of a weight that is not finite, if there is one."""
+        for name, parameter in self.model.state_dict().items():
+            if not bool(paddle.isfinite(parameter.astype("float32")).all()):
+                return name
+        return None
 
 
-def is_finite(values: dict[str, float]) -> bool:
-    return all(map(math.isfinite, values.values()))
-
-
-def _parts(batch: dict[str, Any], count: int) -> list[dict[str, Any]]:
+def _split(batch: Batch, count: int) -> list[Batch]:
     """Cut a batch into `count` smaller ones of the same size."""
     if count == 1:
         return [batch]
@@ -86,14 +127,46 @@ def _parts(batch: dict[str, Any], count: int) -> list[dict[str, Any]]:
     return [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(count)]
 
 
-def _sum_of_gradients(parameters: list) -> Any:
+def _sum_of_gradients(parameters: list[paddle.Tensor]) -> paddle.Tensor:
     gradients = [p.grad for p in parameters if p.grad is not None]
     return paddle.add_n([gradient.sum().astype("float32") for gradient in gradients])
 
 
-def _amp(config: Config) -> Optional[str]:
-    if config.train.amp and not paddle.get_device().startswith("gpu"):
-        raise UserError(
-            "train.amp: mixed precision needs a GPU, Paddle ignores it on CPU; set train.amp=null"
-        )
-    return config.train.amp
+# ---- mix-up
+
+PICTURES = ("input", "target", "lq")
+
+
+def mixup(
+    batch: Batch,
+    options: Optional[MixupOptions],
+    epoch: int,
+    position: tuple[int, int],
+    rank: int = 0,
+    world: int = 1,
+) -> Batch:
+    """Return the batch with every sample's input, target and lq blended with another sample's.
+
+    Source: Zhang et al., "mixup", ICLR 2018; MIRNet and MIRNetV2 blend inputs and targets alike, with a
+    weight for each sample from Beta(1.2, 1.2). `epoch` counts from 1: before `options.from_epoch`, or
+    without options, the batch is returned as it is.
+
+    Partners and weights follow from `position`, (seed, iteration), so a resumed run draws the same. The
+    partners come from the joint batch of all processes, so that several processes blend as one would.
+    (MIRNetV2's Paddle reproduction blends within each process.)
+    """
+    if options is None or epoch < options.from_epoch:
+        return batch
+    # The last two numbers keep this generator apart from those of the samples, (seed, epoch, index).
+    rng = np.random.default_rng([*position, 0, 1])
+    count = len(batch["name"])
+    own = slice(rank * count, (rank + 1) * count)
+    partners = paddle.to_tensor(rng.permutation(count * world)[own])
+    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))[own]
+    weights = paddle.to_tensor(drawn.astype(np.float32))
+
+    def blend(pictures: paddle.Tensor) -> paddle.Tensor:
+        joint = distributed.joint_batch(pictures, world)
+        return weights * pictures + (1 - weights) * joint.index_select(partners)
+
+    return {key: blend(value) if key in PICTURES else value for key, value in batch.items()}

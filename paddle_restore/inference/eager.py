@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import paddle
 
@@ -15,7 +13,7 @@ class EagerNetwork:
 
     name = "own code"
 
-    def __init__(self, model: Any):
+    def __init__(self, model: paddle.nn.Layer):
         # A network offers as `deployed` what it is without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
         self.threads = thread_count()

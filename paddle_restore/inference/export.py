@@ -12,9 +12,8 @@ import paddle
 from paddle_restore.arithmetic import round_up
 from paddle_restore.data.files import make_folder
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import open_network
+from paddle_restore.inference.backends import Network, open_network
 from paddle_restore.inference.eager import EagerNetwork
-from paddle_restore.inference.network import Network
 from paddle_restore.inference.onnx_export import require_onnx, write_onnx
 from paddle_restore.inference.package import FILE, GRAPHS, STEM, Check, Graph, Package, Preprocess
 from paddle_restore.metrics.complexity import measure_cost

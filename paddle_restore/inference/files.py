@@ -10,11 +10,37 @@ from pathlib import Path
 from typing import Optional
 
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture
-from paddle_restore.data.raw import is_raw
+from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw
 from paddle_restore.errors import UserError
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restorer import Restored
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What is restored, and what is written.
+
+    input     files, folders or patterns
+    output    folder, or the name of the only picture
+    format    suffix of the pictures; the input's own unless given, and png for raw files
+    depth     8 or 16 bits; the input's own unless given, and 16 for raw files
+    metadata  "keep" writes the input's colour profile and EXIF along, "none" does not
+    target    reference picture or raw file, or a folder of them
+    ratio     amplification of raw files; None takes the exposure times, or an estimate
+    summary   file that gets a line of JSON for every input
+    compare   picture that shows inputs and restored pictures side by side
+    """
+
+    input: Sequence[Path]
+    output: Path
+    format: Optional[str] = None
+    depth: Optional[int] = None
+    metadata: str = "keep"
+    target: Optional[Path] = None
+    ratio: Optional[float] = None
+    skip_existing: bool = False
+    summary: Optional[Path] = None
+    compare: Optional[Path] = None
 
 
 @dataclass
@@ -39,26 +65,26 @@ class FileTask:
     seconds: float = 0.0
 
 
-def find_tasks(
-    inputs: Sequence[Path], output: Path, raw: bool, format: Optional[str] = None
-) -> list[FileTask]:
-    """Return the files of `inputs` (files, folders, patterns such as "in/**/*.dng") and their outputs.
+def find_tasks(options: FileOptions, raw: bool) -> list[FileTask]:
+    """Return the files of `options.input` (files, folders, patterns such as "in/**/*.dng") and their outputs.
 
-    `output` is a folder, which gets the sub-folders of a pattern too, or the name of the only picture.
-    Of folders and patterns only raw files count where `raw` is true, and only pictures else.
+    The output folder gets the sub-folders of a pattern too. Of folders and patterns only raw files count
+    where `raw` is true, and only pictures otherwise.
     Raises UserError where nothing is found, or two files would be written to one name.
     """
+    output, format = options.output, options.format
     places: dict[Path, Path] = {}
-    for given in inputs:
+    for given in options.input:
         for path, place in _expand(given, raw):
             places.setdefault(path, place)
     if is_picture(output) and not output.is_dir():
-        if len(places) > 1 or inputs[0].is_dir():
+        if len(places) > 1 or options.input[0].is_dir():
             raise UserError(f"{output}: is the name of one picture, but there are more; name a folder")
         return [FileTask(path, output) for path in places]
     outputs: dict[Path, Path] = {}
     for path, place in places.items():
-        suffix = f".{format}" if format else path.suffix if is_picture(path) else ".png"
+        own = format_of_name(path)
+        suffix = f".{format}" if format else path.suffix if own and own.write else f".{DEFAULT}"
         outputs[path] = output / place.with_suffix(suffix)
     count = Counter(outputs.values())
     for path, name in outputs.items():

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, product
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from paddle_restore.data.mosaic import unpacked
-from paddle_restore.data.pixels import to_integer
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip, to_integer
 from paddle_restore.errors import UserError, line_of
+from paddle_restore.inference.backends import Network
 from paddle_restore.inference.inputs import IDENTITY, NetworkInput, Transform, noise_window
-from paddle_restore.inference.network import Network
 from paddle_restore.inference.tiling import Assembly, Axis, Tiling, plan
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
@@ -68,7 +67,7 @@ class Forward:
         self,
         inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
-        on_window: Callable[[], Any] = lambda: None,
+        on_window: Callable[[], object] = lambda: None,
     ) -> list[np.ndarray]:
         """Restore frames: (3, H, W) each, float32 in [0, 1], or integers of `depth` bits.
 

@@ -10,8 +10,7 @@ import numpy as np
 from paddle_restore.arithmetic import ceil_div
 from paddle_restore.data.image import PLAIN, Form
 from paddle_restore.data.mosaic import RawImage, check_kind, network_input
-from paddle_restore.data.pixels import to_float, to_integer, upright
-from paddle_restore.data.transforms import flip
+from paddle_restore.data.pixels import flip, to_float, to_integer, upright
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, Latent
 

@@ -7,9 +7,12 @@ import io
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from paddle_restore.errors import UserError
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 17
 _SIDES = ("batch", None, "height", "width")
@@ -56,7 +59,7 @@ def write_onnx(program: Path, parameters: Path, file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def _repair_leaky_relu(model: Any, program: Path) -> None:
+def _repair_leaky_relu(model: onnx.ModelProto, program: Path) -> None:
     """Set every slope again: paddle2onnx 2.1 reads 4 bytes of Paddle's 8-byte slopes.
 
     Nodes and operations have the same order.
@@ -79,7 +82,7 @@ def _repair_leaky_relu(model: Any, program: Path) -> None:
         alpha.f = slope
 
 
-def _name_ends(model: Any) -> None:
+def _name_ends(model: onnx.ModelProto) -> None:
     """Name the output `output`, and the dynamic dimensions `batch`, `height`, `width` and so on."""
     (output,) = model.graph.output
     for node in model.graph.node:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,12 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.image import check_name, is_picture, read_image
+from paddle_restore.data.formats import is_picture, is_raw
+from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.pixels import to_float, upright
-from paddle_restore.data.raw import develop, is_raw, read_raw
+from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, listed
-from paddle_restore.inference.files import FileTask, find_tasks
+from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.sheet import Sheet
@@ -31,42 +31,14 @@ from paddle_restore.quiet import say_error
 METRICS = ("psnr", "ssim_rgb_matlab")
 
 
-@dataclass(frozen=True)
-class FileOptions:
-    """What is restored, and what is written.
-
-    inputs         files, folders or patterns
-    output         folder, or the name of the only picture
-    format         suffix of the pictures; the input's own unless given, and png for raw files
-    depth          8 or 16 bits; the input's own unless given, and 16 for raw files
-    keep_metadata  write the input's colour profile and EXIF along
-    target         reference picture or raw file, or a folder of them
-    ratio          amplification of raw files; None takes the exposure times, or an estimate
-    skip_existing  leave out inputs whose picture is there
-    summary        file that gets a line of JSON for every input
-    sheet          picture that shows inputs and restored pictures side by side
-    """
-
-    inputs: Sequence[Path]
-    output: Path
-    format: Optional[str] = None
-    depth: Optional[int] = None
-    keep_metadata: bool = True
-    target: Optional[Path] = None
-    ratio: Optional[float] = None
-    skip_existing: bool = False
-    summary: Optional[Path] = None
-    sheet: Optional[Path] = None
-
-
 def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> bool:
     """Restore all files and print a line for each; return whether none of several failed.
 
     Started by paddle.distributed.launch, every process takes its share of the files.
     Raises UserError for mistakes that concern all files, and for that of a single one.
     """
-    tasks = find_tasks(options.inputs, options.output, restorer.spec.raw, options.format)
-    pipeline = Pipeline(restorer, options, single=len(tasks) == 1 and options.inputs[0].is_file())
+    tasks = find_tasks(options, restorer.spec.raw)
+    pipeline = Pipeline(restorer, options, single=len(tasks) == 1 and options.input[0].is_file())
     make_folder(tasks[0].output.parent)
     _check_reports(options)
     _print_notes(restorer, options, tasks)
@@ -78,8 +50,8 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     done = [task for task in todo if not task.error]
     if options.target and done:
         print(_line("mean", {name: float(np.mean([t.scores[name] for t in done])) for name in METRICS}))
-    if options.sheet and pipeline.sheet.rows:
-        sheet = options.sheet
+    if options.compare and pipeline.sheet.rows:
+        sheet = options.compare
         if world > 1:  # each process has its own files to show
             sheet = sheet.with_name(f"{sheet.stem}.{rank + 1}{sheet.suffix}")
         pipeline.sheet.write(sheet)
@@ -96,7 +68,11 @@ class Pipeline:
     def __init__(self, restorer: Restorer, options: FileOptions, single: bool):
         self.restorer, self.options, self.single = restorer, options, single
         self.sheet = Sheet()
-        self._targets = _list_targets(options.target) if options.target else []
+        self._targets: list[Path] = []
+        if options.target:
+            self._targets = list_files(
+                options.target, lambda path: is_raw(path) or is_picture(path), "pictures or raw files"
+            )
 
     def run(self, tasks: Sequence[FileTask], recorder: Optional[Recorder] = None) -> Iterator[FileTask]:
         """Yield finished tasks in order. A recorder times the steps, which then do not overlap."""
@@ -147,7 +123,7 @@ class Pipeline:
         return batch
 
     def _restore(self, batch: Sequence[FileTask]) -> None:
-        # Pictures of one depth go together. None are floats, which a comparison with a reference needs.
+        # Pictures of one depth go together. None stands for floats, which the metrics of a reference need.
         groups: dict[Optional[int], list[FileTask]] = {}
         for task in batch:
             if task.input is not None:
@@ -165,7 +141,7 @@ class Pipeline:
                 for task in group:
                     task.seconds += (time.perf_counter() - start) / len(group)
         for task in batch:
-            if self.options.sheet and task.input and task.restored and not self.sheet.full:
+            if self.options.compare and task.input and task.restored and not self.sheet.full:
                 self.sheet.add(task.path.name, task.input.preview(), task.restored)
             task.input = None  # writing a large picture needs its memory
 
@@ -179,7 +155,7 @@ class Pipeline:
                 task.restored, task.ratio = restored, restored.ratio
 
     def _write(self, batch: Sequence[FileTask]) -> Sequence[FileTask]:
-        depth, keep_metadata = self.options.depth, self.options.keep_metadata
+        depth, keep_metadata = self.options.depth, self.options.metadata == "keep"
         for task in batch:
             if not task.restored:
                 continue
@@ -247,12 +223,7 @@ def _compare(task: FileTask, target: Path) -> dict[str, float]:
 
 def _depth(task: FileTask) -> int:
     assert task.input
-    eight = task.output.suffix.lower() in (".jpg", ".jpeg", ".webp", ".bmp")
-    return 8 if eight else task.input.form.depth
-
-
-def _list_targets(target: Path) -> list[Path]:
-    return list_files(target, lambda path: is_raw(path) or is_picture(path), "pictures or raw files")
+    return output_format(task.output).nearest_depth(task.input.form.depth)
 
 
 def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
@@ -276,12 +247,9 @@ def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
 def _append(path: Path, content: bytes) -> None:
     """Append in one write, so that the lines of several processes do not mix."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            if os.write(handle, content) < len(content):
+        with path.open("ab", buffering=0) as file:
+            if file.write(content) < len(content):
                 raise OSError("the disk is full")
-        finally:
-            os.close(handle)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -290,11 +258,11 @@ def _check_reports(options: FileOptions) -> None:
     """Raise UserError for reports that cannot be written, before the work and not after."""
     if options.summary:
         _append(options.summary, b"")
-    if options.sheet:
-        check_name(options.sheet)
-        if options.sheet.is_dir():
-            raise UserError(f"{options.sheet}: is a folder; name a picture for --compare")
-        make_folder(options.sheet.parent)
+    if options.compare:
+        output_format(options.compare)
+        if options.compare.is_dir():
+            raise UserError(f"{options.compare}: is a folder; name a picture for --compare")
+        make_folder(options.compare.parent)
 
 
 def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
@@ -302,7 +270,7 @@ def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileT
     spec = restorer.spec
     other = is_picture if spec.raw else is_raw
     taken = {task.path for task in tasks}
-    for given in options.inputs:
+    for given in options.input:
         skipped = given.iterdir() if given.is_dir() else ()
         names = sorted(path.name for path in skipped if path not in taken and other(path))
         if names:

@@ -1,4 +1,7 @@
-"""AutoLog's report of an inference run: through auto_log where it is installed, else the same lines."""
+"""The report of an inference run in AutoLog's format: by auto_log where it is installed, else the same lines.
+
+auto_log is not on PyPI, imports NVIDIA's libraries even for a CPU, and ends the process in its `report()`.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,7 @@ STEPS = ("preprocess", "inference", "postprocess")
 
 
 class Recorder:
-    """Times the three steps of every file and counts the process's memory.
-
-    auto_log is not on PyPI, imports NVIDIA's libraries even for CPU, and ends the process in
-    its report(); where it is missing, our own lines have its names and order.
-    """
+    """Times the three steps of every file, and watches the process's memory."""
 
     def __init__(
         self,
@@ -43,6 +42,7 @@ class Recorder:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Time the block as the step `name`; the three steps come in order."""
         if self._auto_log and name == STEPS[0]:
             self._auto_log.times.start()
         start = time.perf_counter()
@@ -57,55 +57,50 @@ class Recorder:
         self._peak = memory if memory.rss > self._peak.rss else self._peak
 
     def report(self) -> None:
+        """Print the report."""
         if self._auto_log:
-            with suppress(SystemExit):  # its report() leaves by sys.exit(0)
+            with suppress(SystemExit):  # its report() calls sys.exit(0)
                 self._auto_log.report()
             return
         print("\n".join(self.lines()), flush=True)
 
     def lines(self) -> list[str]:
-        count = len(self.seconds["inference"])
-        mean = {name: 1000 * sum(s) / max(len(s), 1) for name, s in self.seconds.items()}
-        total = sum(sum(values) for values in self.seconds.values())
-        memory = self._peak
-        sections: list[tuple[str, dict[str, object]]] = [
-            ("Env info", {"OS_version": platform.platform(), "python_version": platform.python_version()}),
-            (
-                "Paddle info",
-                {
-                    "paddle_version": paddle.__version__,
-                    "paddle_commit": paddle.version.commit,
-                    "log_api_version": "1.0",
-                },
-            ),
-            (
-                "Conf info",
-                {
-                    "runtime_device": self.device,
-                    "ir_optim": self._config is not None,
-                    "enable_memory_optim": False,
-                    "enable_tensorrt": False,
-                    "enable_mkldnn": self._config is not None and self.device == "cpu",
-                    "cpu_math_library_num_threads": self.threads,
-                },
-            ),
-            ("Model info", {"model_name": self.model, "precision": self.precision}),
-            ("Data info", {"batch_size": self.batch_size, "input_shape": "dynamic", "data_num": count}),
-            (
-                "Perf info",
-                {
-                    "cpu_rss(MB)": f"{memory.rss / 2**20:.4f}, gpu_rss(MB): None, gpu_util: None",
-                    "cpu_vms(MB)": f"{memory.vms / 2**20:.4f}, cpu_util: {self._process.cpu_percent()}%",
-                    "total time spent(s)": f"{total:.4f}",
-                    # AutoLog puts the three times on one line, and its readers look for that.
-                    "preprocess_time(ms)": f"{mean['preprocess']:.4f}, "
-                    f"inference_time(ms): {mean['inference']:.4f}, "
-                    f"postprocess_time(ms): {mean['postprocess']:.4f}",
-                },
-            ),
-        ]
+        """Return AutoLog's lines."""
+        mean = {name: f"{1000 * sum(s) / max(len(s), 1):.4f}" for name, s in self.seconds.items()}
+        rss, vms = self._peak.rss / 2**20, self._peak.vms / 2**20
+        paddle_inference = self._config is not None
+        sections: dict[str, dict[str, object]] = {
+            "Env info": {"OS_version": platform.platform(), "python_version": platform.python_version()},
+            "Paddle info": {
+                "paddle_version": paddle.__version__,
+                "paddle_commit": paddle.version.commit,
+                "log_api_version": "1.0",
+            },
+            "Conf info": {
+                "runtime_device": self.device,
+                "ir_optim": paddle_inference,
+                "enable_memory_optim": False,
+                "enable_tensorrt": False,
+                "enable_mkldnn": paddle_inference and self.device == "cpu",
+                "cpu_math_library_num_threads": self.threads,
+            },
+            "Model info": {"model_name": self.model, "precision": self.precision},
+            "Data info": {
+                "batch_size": self.batch_size,
+                "input_shape": "dynamic",
+                "data_num": len(self.seconds["inference"]),
+            },
+            "Perf info": {
+                "cpu_rss(MB)": f"{rss:.4f}, gpu_rss(MB): None, gpu_util: None",
+                "cpu_vms(MB)": f"{vms:.4f}, cpu_util: {self._process.cpu_percent()}%",
+                "total time spent(s)": f"{sum(map(sum, self.seconds.values())):.4f}",
+                # AutoLog puts the three times on one line, which scripts parse.
+                "preprocess_time(ms)": f"{mean['preprocess']}, inference_time(ms): {mean['inference']}, "
+                f"postprocess_time(ms): {mean['postprocess']}",
+            },
+        }
         lines = []
-        for title, values in sections:
+        for title, values in sections.items():
             lines.append(f"[INFO] {'-' * 22} {title} {'-' * 22}")
             lines += [f"[INFO] {key}: {value}" for key, value in values.items()]
         return lines

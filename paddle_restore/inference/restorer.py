@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
-from paddle_restore.data.image import PLAIN, Form, check_name, read_with_form, write_image
+from paddle_restore.data.formats import is_raw, output_titles
+from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form, write_image
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.pixels import upright
-from paddle_restore.data.raw import is_raw, read_raw, warn_of_black_level
+from paddle_restore.data.raw import read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
-from paddle_restore.inference.backends import DEFAULT, EAGER, open_network
+from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
-from paddle_restore.inference.network import Network
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
@@ -129,7 +129,7 @@ class Restorer:
         """
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
-        check_name(Path(output))
+        output_format(Path(output))
         input = self.read(source, ratio)
         restored = self.run([input], depth or input.form.depth)[0]
         del input  # writing a large picture needs its memory
@@ -162,8 +162,9 @@ class Restorer:
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
+            offered = output_titles()
             raise UserError(
-                f"{name}: is a raw file, and {self.spec.id} restores pictures (PNG, JPEG, TIFF, WebP); "
+                f"{name}: is a raw file, and {self.spec.id} restores pictures ({offered}); "
                 "use a raw network such as lamba or sid_unet"
             )
         picture, form = (
@@ -175,7 +176,7 @@ class Restorer:
         self,
         inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
-        on_window: Callable[[], Any] = lambda: None,
+        on_window: Callable[[], object] = lambda: None,
     ) -> list[Restored]:
         """Restore inputs: float32 pictures, or integers of `depth` bits, which take less memory.
 

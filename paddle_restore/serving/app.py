@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from paddle_restore.serving.catalogue import ModelList
 from paddle_restore.serving.guard import Guard, problem_response
 from paddle_restore.serving.openapi import State
 from paddle_restore.serving.parameters import (
-    FORMATS,
+    MEDIA_TYPES,
     PreviewParameters,
     ProgressId,
     RequestId,
@@ -54,7 +54,8 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(Guard, service=service)
-    _answer_errors_as_json(app)
+    for kind in (Problem, RequestValidationError, HTTPException, ClientDisconnect, OSError, Exception):
+        app.add_exception_handler(kind, _answer_error)
     app.include_router(_programs(service))
     _add_state(app, service)
     _add_page(app)
@@ -74,102 +75,75 @@ def _complete_document(app: FastAPI, service: Service) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _answer_errors_as_json(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> Response:
-        return problem_response(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def parameters(_: Request, error: RequestValidationError) -> Response:
-        return problem_response(invalid(error.errors()))
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Answer every error as JSON {"error": one line}."""
+    if isinstance(error, HTTPException):  # there is no such route
         text = {404: "there is nothing at this address", 405: f"{request.method} is not possible here"}
         body = {"error": text.get(error.status_code, str(error.detail))}
         return JSONResponse(body, error.status_code, error.headers)
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # nobody gets it; it is counted
-
-    @app.exception_handler(OSError)
-    async def full(_: Request, error: OSError) -> Response:
+    if isinstance(error, RequestValidationError):
+        error = invalid(error.errors())
+    elif isinstance(error, ClientDisconnect):
+        error = Problem(499, "the client went away")  # nobody gets it; it is counted
+    elif isinstance(error, OSError):
         print(f"warning: a request's file cannot be kept: {error}", file=sys.stderr, flush=True)
-        return problem_response(Problem(503, f"no room for the file ({error.strerror})", retry_after=30))
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> Response:
-        return problem_response(Problem(500, "something went wrong; the service's log says more"))
+        error = Problem(503, f"no room for the file ({error.strerror})", retry_after=30)
+    elif not isinstance(error, Problem):
+        error = Problem(500, "something went wrong; the service's log says more")
+    return problem_response(error)
 
 
 def _programs(service: Service) -> APIRouter:
-    """What the guard asks a token for. Declared here for the document, where the service has a token."""
-    settings = service.settings
+    """Addresses for which the guard requires a token. FastAPI knows the token for its document only."""
+    errors = partial(openapi.errors, service.settings)
     token = Depends(HTTPBearer(scheme_name="token", auto_error=False))
     router = APIRouter(
-        dependencies=[token] if settings.token else [], responses=openapi.errors(settings, 401, 403, 503)
+        dependencies=[token] if service.settings.token else [], responses=errors(401, 403, 503)
     )
-    errors = openapi.errors(settings, 400, 404, 408, 413, 415, 422, 429)
+    work_errors = errors(400, 404, 408, 413, 415, 422, 429)
     model = next(iter(service.catalogue.models))
 
     @router.post(
         "/v1/restore",
         tags=["restore"],
-        summary="Restore a picture or raw file",
         response_class=FileResponse,
-        responses={**openapi.picture(*FORMATS.values()), **errors},
+        responses={**openapi.picture(*MEDIA_TYPES.values()), **work_errors},
         openapi_extra=openapi.upload_body(RestoreParameters, model),
     )
     async def restore(
         request: Request, parameters: Annotated[RestoreParameters, Query()], request_id: RequestId = None
     ) -> Response:
+        """Restore a picture or raw file."""
         return await service.answer(request, "restore", parameters, request_id)
 
     @router.post(
         "/v1/preview",
         tags=["restore"],
-        summary="Show what a file holds, a raw file amplified",
         response_class=FileResponse,
-        responses={**openapi.picture(FORMATS["jpg"]), **errors},
+        responses={**openapi.picture(MEDIA_TYPES["jpg"]), **work_errors},
         openapi_extra=openapi.upload_body(PreviewParameters, model),
     )
     async def preview(
         request: Request, parameters: Annotated[PreviewParameters, Query()], request_id: RequestId = None
     ) -> Response:
+        """Show what a file holds, a raw file amplified."""
         return await service.answer(request, "preview", parameters, request_id)
 
-    @router.get(
-        "/v1/progress/{id}",
-        tags=["restore"],
-        summary="How far a request is",
-        responses={
-            **openapi.json("How far it is", {"state": "working", "done": 3, "total": 12}),
-            **openapi.errors(settings, 404, 422),
-        },
-    )
+    @router.get("/v1/progress/{id}", tags=["restore"], responses=errors(404, 422))
     async def progress(id: ProgressId) -> Progress:
+        """How far a request is."""
         if id not in service.progress:
             raise Problem(404, "there is no request of this id at work")
         return service.progress[id]
 
-    @router.get(
-        "/v1/models",
-        tags=["models"],
-        summary="The models, their licences and what they take",
-        response_description="The models",
-    )
+    @router.get("/v1/models", tags=["models"])
     async def models() -> ModelList:
+        """The models, their licences and what they take; the limits of requests."""
         return service.described()
 
-    @router.get(
-        "/metrics",
-        tags=["state"],
-        summary="For Prometheus",
-        response_class=Response,
-        responses=openapi.text("Prometheus's text format", openapi.PROMETHEUS),
-    )
+    @router.get("/metrics", tags=["state"], response_class=Response, responses=openapi.PROMETHEUS_TEXT)
     async def metrics() -> Response:
+        """Numbers for Prometheus."""
         content = service.metrics.text(service.pool, service.open_requests)
         return Response(content, media_type=openapi.PROMETHEUS)
 
@@ -177,25 +151,14 @@ def _programs(service: Service) -> APIRouter:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    @app.get(
-        "/healthz",
-        tags=["state"],
-        summary="The process answers",
-        responses=openapi.json("It answers", {"status": "ok"}),
-    )
+    @app.get("/healthz", tags=["state"])
     async def healthz() -> State:
+        """The process answers."""
         return State(status="ok")
 
-    @app.get(
-        "/readyz",
-        tags=["state"],
-        summary="Requests are taken",
-        responses={
-            **openapi.json("It is ready", {"status": "ready"}),
-            **openapi.errors(service.settings, 503),
-        },
-    )
+    @app.get("/readyz", tags=["state"], responses=openapi.errors(service.settings, 503))
     async def readyz() -> State:
+        """Requests are taken."""
         if not service.ready:
             raise Problem(503, "shutting down" if service.draining else "starting", retry_after=5)
         return State(status="ready")

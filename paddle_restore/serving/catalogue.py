@@ -9,8 +9,7 @@ from typing import Any, Literal, Optional
 
 from pydantic import BaseModel
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
-from paddle_restore.data.raw import RAW_SUFFIXES
+from paddle_restore.data.formats import RAW_SUFFIXES, suffixes
 from paddle_restore.errors import UserError
 from paddle_restore.inference.package import FILE, Package, read_package
 from paddle_restore.serving.problem import Problem
@@ -37,7 +36,7 @@ class ModelDescription(BaseModel):
 
 
 class Limits(BaseModel):
-    """Of a request: its bytes, its file's pixels, its seconds."""
+    """Limits of a request: bytes, pixels of its file, seconds."""
 
     bytes: int
     pixels: int
@@ -83,7 +82,7 @@ def _describe(folder: Path, package: Package) -> ModelDescription:
         name=package.name,
         version=_version(folder, package),
         input="raw" if spec.raw else "picture",
-        suffixes=sorted(RAW_SUFFIXES if spec.raw else PICTURE_SUFFIXES),
+        suffixes=sorted(RAW_SUFFIXES) if spec.raw else suffixes(),
         licence=spec.licence,
         paper=spec.paper,
         repository=spec.repository,

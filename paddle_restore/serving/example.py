@@ -34,7 +34,7 @@ def noisy_picture() -> bytes:
 
 
 def dark_raw() -> bytes:
-    """A DNG of 768x512 pixels that got a fiftieth of the light it needed."""
+    """A DNG of 768x512 pixels, underexposed 50 times."""
     light = radiance(drawn_scene(), _CAMERA.color_matrix, _CAMERA.white_balance)
     values = _CAMERA.expose(mosaic(light, "RGGB"), 1600, np.random.default_rng(2), _RATIO)
     return dng_bytes(
@@ -71,7 +71,7 @@ def drawn_scene() -> np.ndarray:
     sign = np.zeros((_HEIGHT, _WIDTH), np.uint8)  # OpenCV 5 writes into bytes only
     cv2.putText(sign, "CAFE", (330, 380), cv2.FONT_HERSHEY_DUPLEX, 1.0, 255, 2, cv2.LINE_AA)
     canvas += (np.array([0.95, 0.30, 0.25], np.float32) - canvas) * (sign[..., None] / np.float32(255))
-    for x in 640 + np.cumsum(range(11, 2, -1)):  # lines nearer and nearer, to see what stays of them
+    for x in 640 + np.cumsum(range(11, 2, -1)):  # lines at decreasing distances, to show the resolution
         cv2.line(canvas, (int(x), 440), (int(x), 495), (0.9, 0.9, 0.9), 1, cv2.LINE_AA)
     return np.clip(canvas, 0, 1)
 

@@ -1,4 +1,4 @@
-"""What every request passes first: the token, other sites' pages, security headers, counting, early refusals.
+"""Checks before every request: token, pages of other sites, security headers, counting, early refusals.
 
 This is ASGI middleware and no FastAPI dependency: it also guards unknown addresses, and lets a client that
 still sends read the refusal.

@@ -1,4 +1,4 @@
-"""The numbers that Prometheus asks for."""
+"""Metrics of the service for Prometheus."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Metrics:
         self._replaced.inc()
 
     def text(self, pool: Pool, open_requests: int) -> bytes:
-        """The exposition text of this moment."""
+        """Return the current values as exposition text."""
         self._open.set(open_requests)
         self._waiting.set(max(0, open_requests - pool.busy))
         self._busy.set(pool.busy)

@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document says of answers and bodies, with lines that the service really answers."""
+"""Answers and bodies in FastAPI's OpenAPI document, with real error lines of the service as examples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Union
 
 from pydantic import BaseModel
 
+from paddle_restore.data.formats import output_titles
 from paddle_restore.serving.parameters import PreviewParameters
 from paddle_restore.serving.settings import TOKEN, Settings
 from paddle_restore.serving.upload import too_large, too_slow
@@ -13,6 +14,7 @@ from paddle_restore.serving.upload import too_large, too_slow
 Responses = dict[Union[int, str], dict[str, Any]]
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS_TEXT: Responses = {200: {"content": {PROMETHEUS: {"schema": {"type": "string"}}}}}
 DESCRIPTION = f"""Restores dark raw photographs and noisy pictures.
 
 `curl -F file=@noisy.jpg -F format=png http://127.0.0.1:8080/v1/restore -o clean.png`
@@ -47,7 +49,7 @@ def errors(settings: Settings, *statuses: int) -> Responses:
         413: ("Too many bytes or pixels", too_large(settings).message),
         415: (
             "A file of another kind than the model's",
-            "night.dng: is a raw file, and mirnet_v2 restores pictures (PNG, JPEG, TIFF, WebP)",
+            f"night.dng: is a raw file, and mirnet_v2 restores pictures ({output_titles()})",
         ),
         422: (
             "A parameter is wrong, or the file is broken",
@@ -62,25 +64,12 @@ def errors(settings: Settings, *statuses: int) -> Responses:
             "the service is shutting down; try again later",
         ),
     }
-    responses: Responses = {}
-    for status in statuses:
-        description, line = known[status]
-        responses[status] = {"model": Error, **_json(description, {"error": line})}
-    return responses
+    return {status: _error(*known[status]) for status in statuses}
 
 
-def json(description: str, example: Any) -> Responses:
-    """The declared JSON of status 200. FastAPI adds its schema."""
-    return {200: _json(description, example)}
-
-
-def _json(description: str, example: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-def text(description: str, media_type: str) -> Responses:
-    content = {media_type: {"schema": {"type": "string"}}}
-    return {200: {"description": description, "content": content}}
+def _error(description: str, line: str) -> dict[str, Any]:
+    content = {"application/json": {"example": {"error": line}}}
+    return {"model": Error, "description": description, "content": content}
 
 
 def picture(*media_types: str) -> Responses:

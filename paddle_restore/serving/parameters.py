@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, TypeVar, Union
 
 from fastapi import Header, Path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
 
+from paddle_restore.data.formats import output_formats
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
-FORMATS = {"png": "image/png", "jpg": "image/jpeg", "tif": "image/tiff", "webp": "image/webp"}
+MEDIA_TYPES = {one.name: one.mime for one in output_formats()}
+_SHALLOW = " and ".join(one.name for one in output_formats() if 16 not in one.depths)
 
 _ID = r"^[A-Za-z0-9-]{8,64}$"
 RequestId = Annotated[
@@ -41,11 +43,11 @@ class RestoreParameters(PreviewParameters):
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
         "auto", description="side in pixels of the tiles that the network gets"
     )
-    format: Optional[Literal["png", "jpg", "tif", "webp"]] = Field(
+    format: Optional[Literal[tuple(MEDIA_TYPES)]] = Field(  # type: ignore[valid-type]
         None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
     )
-    depth: Optional[Literal[8, 16]] = Field(
-        None, description="bits; default: the input's own, and 16 for raw files; jpg and webp have 8"
+    depth: Optional[Annotated[int, Field(ge=8, le=16, multiple_of=8)]] = Field(
+        None, description=f"8 or 16 bits; default: the input's own, and 16 for raw files; {_SHALLOW} have 8"
     )
     self_ensemble: Literal["none", "x8"] = Field(
         "none", description="x8: the mean over 8 flips and turns, which takes 8 times as long"
@@ -53,11 +55,6 @@ class RestoreParameters(PreviewParameters):
     metadata: Literal["none", "keep"] = Field(
         "none", description="keep: the input's EXIF (position and camera too); none: only its colour profile"
     )
-
-    @field_validator("depth", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return int(value) if value in ("8", "16") else value
 
 
 P = TypeVar("P", bound=PreviewParameters)
@@ -68,7 +65,7 @@ _WANTED = {
     "model": "a name of at most 100 letters",
     "ratio": "auto or a number from 0.01 to 100000",
     "tile": "auto or a whole number from 16 to 16384",
-    "format": "png, jpg, tif or webp",
+    "format": " or ".join(", ".join(MEDIA_TYPES).rsplit(", ", 1)),
     "depth": "8 or 16",
     "self_ensemble": "none or x8",
     "metadata": "none or keep",

@@ -149,7 +149,7 @@ class Pool:
         self._spawn(self._watch_memory())
 
     async def stop(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, also busy ones."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""An error that a client gets to see: an HTTP status and one line."""
+"""An error for the client: an HTTP status and one line."""
 
 from __future__ import annotations
 

@@ -9,9 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Optional, Union
 
-from paddle_restore.data.image import PICTURE_SUFFIXES, image_size, write_image
+from paddle_restore.data.formats import (
+    DEFAULT,
+    FORMATS,
+    Format,
+    all_formats,
+    format_of_name,
+    is_raw,
+    output_formats,
+    output_titles,
+    titles,
+)
+from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.raw import RAW_SUFFIXES, raw_size
+from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.restorer import Form, Restorer
@@ -20,7 +31,6 @@ from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.settings import Settings
 
-_EIGHT_BITS = ("jpg", "webp")
 _PREVIEW_QUALITY = 92
 
 Task = Literal["restore", "preview"]
@@ -51,8 +61,12 @@ class RestoreRequest:
 
     @property
     def cancelled(self) -> bool:
-        """The service removes the file when nobody waits for its picture any more."""
+        """The service removes the file when the client has left."""
         return not Path(self.path).exists()
+
+    def cancel(self) -> None:
+        """Tell the worker to stop after its window."""
+        Path(self.path).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -106,14 +120,14 @@ def _restore(
         if request.cancelled:
             raise Cancelled
 
-    depth = 8 if kind in _EIGHT_BITS else request.depth or source.form.depth
+    depth = kind.nearest_depth(request.depth or source.form.depth)
     restored = restorer.run([source], depth, on_window)[0]
     del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
     if request.metadata == "none":
         restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
-    output = Path(request.path).with_name(f"result.{kind}")
+    output = Path(request.path).with_name(f"result.{kind.name}")
     try:
         restorer.write(restored, output, depth)
     except UserError as error:
@@ -134,12 +148,13 @@ def _profile(form: Form) -> Metadata:
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
     # The service has named the file by its content. Raw files can begin like a TIFF.
-    if spec.raw and path.suffix in PICTURE_SUFFIXES - {".tif"}:
+    kind = format_of_name(path)
+    if spec.raw and kind and not kind.raw_container:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and path.suffix in RAW_SUFFIXES:
+    if not spec.raw and is_raw(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
-        what = "is a raw file" if known else "is no PNG, JPEG, TIFF, WebP or BMP"
-        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures (PNG, JPEG, TIFF, WebP)")
+        what = "is a raw file" if known else f"is no {titles(all_formats())}"
+        raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({output_titles()})")
 
 
 def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
@@ -152,13 +167,16 @@ def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
         )
 
 
-def _format(request: RestoreRequest, spec: ModelSpec) -> str:
-    kind = request.format
-    if kind is None:
-        own = {".jpg": "jpg", ".webp": "webp", ".tif": "tif"}
-        kind = "png" if spec.raw else own.get(Path(request.path).suffix, "png")
-    if request.depth == 16 and kind in _EIGHT_BITS:
-        raise Problem(422, f"depth: {kind} has 8 bits; choose png or tif for 16")
+def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
+    own = None if spec.raw else format_of_name(Path(request.path))
+    kind = FORMATS[request.format] if request.format else own
+    if kind is None or kind not in output_formats():
+        kind = FORMATS[DEFAULT]
+    if request.depth and request.depth not in kind.depths:
+        others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
+        raise Problem(
+            422, f"depth: {kind.name} has {kind.depths[0]} bits; choose {others} for {request.depth}"
+        )
     return kind
 
 

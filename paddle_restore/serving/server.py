@@ -68,7 +68,7 @@ def serve(settings: Settings) -> int:
     service = Service(settings)
     if settings.host not in LOCAL and not settings.token:
         print(
-            f"note: whoever reaches {settings.host}:{settings.port} may use this service; "
+            f"note: everybody who reaches {settings.host}:{settings.port} may use this service; "
             f"set {TOKEN} to ask for a token",
             file=sys.stderr,
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -18,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
 from paddle_restore.serving.metrics import Metrics
-from paddle_restore.serving.parameters import FORMATS, PreviewParameters, check_query, with_fields
+from paddle_restore.serving.parameters import MEDIA_TYPES, PreviewParameters, check_query, with_fields
 from paddle_restore.serving.pool import Pool, Progress
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.processing import RestoreRequest, RestoreResult, Task
@@ -67,12 +66,12 @@ class Service:
     async def answer(
         self, request: Request, task: Task, parameters: PreviewParameters, request_id: Optional[str]
     ) -> Response:
-        """Do what a request asks. Raises Problem, and ClientDisconnect where nobody waits any more."""
+        """Process a request. Raises Problem, and ClientDisconnect if the client has left."""
         check_query(request.query_params)
         self._check_room()
         opened = OpenRequest(self, request_id)
         try:
-            upload = await receive(request, opened.make_folder(), self.settings)
+            upload = await receive(request, opened.folder, self.settings)
             parameters = with_fields(parameters, request.query_params, upload.fields)
             model = self.catalogue.choose(parameters.model)
             values = {**parameters.model_dump(), "model": model.name}
@@ -80,7 +79,7 @@ class Service:
             result = await opened.process(restore_request, request)
             self._typical_seconds += 0.2 * (result.seconds - self._typical_seconds)
             self.metrics.worked(task, model.name, result.seconds)
-            return _picture(result, restore_request, model, opened)
+            return _Picture(opened, restore_request, result, model)
         except BaseException:
             opened.close()
             raise
@@ -101,32 +100,31 @@ class OpenRequest:
     """A request that counts against the queue, its progress and its files. `close` ends all three."""
 
     def __init__(self, service: Service, request_id: Optional[str]):
+        self.folder = Path(tempfile.mkdtemp(prefix="request-", dir=service.folder))
         self.service, self.id, self.progress = service, request_id, Progress()
         self._closed = False
-        self._folder: Optional[Path] = None
-        self._file: Optional[Path] = None
         self._work: Optional[asyncio.Future[RestoreResult]] = None
         service.open_requests += 1
         if request_id:
             service.progress[request_id] = self.progress
 
-    def make_folder(self) -> Path:
-        self._folder = Path(tempfile.mkdtemp(prefix="request-", dir=self.service.folder))
-        return self._folder
-
     async def process(self, restore_request: RestoreRequest, request: Request) -> RestoreResult:
         """Wait for a worker's result. Raises Problem, and ClientDisconnect where the client goes away."""
         self.progress.state = "waiting"
-        self._file = Path(restore_request.path)
-        self._work = asyncio.ensure_future(self.service.pool.run(restore_request, self.progress))
+        self._work = work = asyncio.ensure_future(self.service.pool.run(restore_request, self.progress))
         gone = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait({self._work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise ClientDisconnect
         finally:
             gone.cancel()
-        if not self._work.done():
-            raise ClientDisconnect
-        return self._work.result()
+            if not work.done():  # the client has left
+                if self.progress.state == "working":
+                    restore_request.cancel()
+                else:
+                    work.cancel()
 
     def close(self) -> None:
         if self._closed:
@@ -136,28 +134,14 @@ class OpenRequest:
         if self.id and self.service.progress.get(self.id) is self.progress:
             del self.service.progress[self.id]
         if self._work and not self._work.done():
-            self._abandon(self._work)
+            self._work.add_done_callback(self._remove_files)  # until then the worker may write there
         else:
-            self._remove_files()
+            self._remove_files(self._work)
 
-    def _abandon(self, work: asyncio.Future[RestoreResult]) -> None:
-        """Nobody waits for the result: leave the queue, or tell the worker to stop after this window."""
-
-        def clean_up(work: asyncio.Future[RestoreResult]) -> None:
-            self._remove_files()  # not earlier: the worker may still write into the folder
-            if not work.cancelled():
-                work.exception()  # asyncio would log an exception that nobody has read
-
-        work.add_done_callback(clean_up)
-        if self.progress.state == "working" and self._file:
-            with contextlib.suppress(OSError):
-                self._file.unlink()  # the sign for the worker
-        else:
-            work.cancel()
-
-    def _remove_files(self) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+    def _remove_files(self, work: Optional[asyncio.Future[RestoreResult]]) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if work and not work.cancelled():
+            work.exception()  # asyncio would log an exception that nobody has read
 
 
 async def _disconnected(request: Request) -> None:
@@ -165,45 +149,34 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _picture(
-    result: RestoreResult, request: RestoreRequest, model: ModelDescription, opened: OpenRequest
-) -> Response:
-    path = Path(result.path)
-    stem = Path(request.name).stem if request.name != UNNAMED else "picture"
-    name = f"{stem}-{'restored' if request.task == 'restore' else 'preview'}{path.suffix}"
-    headers = {
-        "X-Seconds": f"{result.seconds:.3f}",
-        "X-Model": quote(model.name),
-        "X-Model-Version": model.version,
-    }
-    if result.ratio is not None:
-        headers["X-Ratio"] = f"{result.ratio:.4g}"
-    seconds = opened.service.settings.transfer_seconds
-    return _Picture(path, name, FORMATS[path.suffix[1:]], headers, seconds, opened.close)
-
-
 class _Picture(FileResponse):
-    """A file. `close` is called when it is sent, or when the client has taken nothing for `seconds`."""
+    """The picture of a request, which is closed with the last bytes, or when the client stops reading."""
 
     def __init__(
-        self,
-        path: Path,
-        name: str,
-        media_type: str,
-        headers: dict[str, str],
-        seconds: float,
-        close: Callable[[], None],
+        self, opened: OpenRequest, request: RestoreRequest, result: RestoreResult, model: ModelDescription
     ):
-        super().__init__(path, headers=headers, media_type=media_type, filename=name)
-        self._seconds, self._close = seconds, close
+        path = Path(result.path)
+        stem = Path(request.name).stem if request.name != UNNAMED else "picture"
+        name = f"{stem}-{'restored' if request.task == 'restore' else 'preview'}{path.suffix}"
+        headers = {
+            "X-Seconds": f"{result.seconds:.3f}",
+            "X-Model": quote(model.name),
+            "X-Model-Version": model.version,
+        }
+        if result.ratio is not None:
+            headers["X-Ratio"] = f"{result.ratio:.4g}"
+        super().__init__(path, headers=headers, media_type=MEDIA_TYPES[path.suffix[1:]], filename=name)
+        self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            await asyncio.wait_for(send(message), self._seconds)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._opened.close()  # before the client has the whole picture: then nothing of it stays
+            await asyncio.wait_for(send(message), self._opened.service.settings.transfer_seconds)
 
         try:
             await super().__call__(scope, receive, send_in_time)
         except asyncio.TimeoutError:
             return  # unfinished: the server closes the connection
         finally:
-            self._close()
+            self._opened.close()

@@ -1,4 +1,4 @@
-"""The settings of a service. Its limits and their defaults stand here and nowhere else."""
+"""The settings of a service. This is the only place for its limits and their defaults."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from paddle_restore.inference.tiling import BUDGET
 TOKEN = "PADDLE_RESTORE_TOKEN"
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
-SILENT_SECONDS = 15
-"""A connection that sends no whole request for so long is closed."""
-SPARE_CONNECTIONS = 64
-"""Connections that may be open beside those of the requests that are worked on or wait."""
-MAX_RETRY_SECONDS = 60
-"""Largest Retry-After of a full queue."""
+SILENT_SECONDS = 15  # after which a connection that sends no whole request is closed
+SPARE_CONNECTIONS = 64  # that may be open beside those of the requests that are worked on or wait
+MAX_RETRY_SECONDS = 60  # Retry-After of a full queue
 MAX_HEADER_BYTES = 32768
 MAX_FORM_PARTS = 20
-MAX_FORM_HEADERS = 16
+MAX_FORM_HEADERS = 16  # of a part
 MAX_FORM_HEADER_BYTES = 4096
-MAX_FIELD_BYTES = 200
-"""Bytes of a form field that is not the file."""
+MAX_FIELD_BYTES = 200  # of a form field that is not the file
 
 
 @dataclass(frozen=True)

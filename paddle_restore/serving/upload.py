@@ -4,7 +4,7 @@ FastAPI's `UploadFile` does not do this, because with it the service could not k
 
 - FastAPI reads the whole form before it calls our code. Here a request is refused before its body is read.
 - It writes the file where it has no name. A worker process needs one, so the file would be written twice.
-- It takes a form that is cut short for a whole one, and fields of any length.
+- It accepts truncated forms, and fields of any length.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Optional
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from paddle_restore.data.image import PICTURE_SUFFIXES
-from paddle_restore.data.raw import RAW_SUFFIXES
+from paddle_restore.data.formats import START, format_of_bytes, is_picture, is_raw
 from paddle_restore.serving import settings as limits
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.settings import Settings
@@ -174,28 +173,13 @@ def shown_name(given: str) -> str:
     return name[-_MAX_NAME:] or UNNAMED
 
 
-def picture_suffix(start: bytes) -> Optional[str]:
-    """Return the suffix of a picture file that begins so; None for TIFF, as which raw files begin, too."""
-    if start.startswith(b"\x89PNG"):
-        return ".png"
-    if start.startswith(b"\xff\xd8\xff"):
-        return ".jpg"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return ".webp"
-    return ".bmp" if start.startswith(b"BM") else None
-
-
 def _suffix(upload: Upload) -> str:
     """Choose from a fixed list: by the content, then by the end of the client's name."""
     with upload.path.open("rb") as file:
-        start = file.read(16)
-    known = picture_suffix(start)
-    if known:
-        return known
-    given = Path(upload.name).suffix.lower()
-    tiff = start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    if given in RAW_SUFFIXES:
-        return given
-    if given in PICTURE_SUFFIXES or tiff:
-        return ".tif"
-    return ".raw"
+        start = file.read(START)
+    found, given = format_of_bytes(start), Path(upload.name)
+    if found and not found.raw_container:
+        return found.suffixes[0]
+    if is_raw(given):
+        return given.suffix.lower()
+    return ".tif" if found or is_picture(given) else ".raw"

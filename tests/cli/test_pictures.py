@@ -13,7 +13,7 @@ import yaml
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import write_image
 from paddle_restore.engine.config import load_config
-from paddle_restore.engine.plan import Plan
+from paddle_restore.engine.optim import Plan
 from paddle_restore.weights import load_pdparams
 from tests.conftest import ROOT
 

@@ -17,9 +17,8 @@ import pytest
 from paddle_restore.cli import prepare_sid
 from paddle_restore.data import cache as cache_module
 from paddle_restore.data.batches import Order, batches
-from paddle_restore.data.cache import MANIFEST, CachedFrames, open_cache, sweep
+from paddle_restore.data.cache import MANIFEST, CachedFrames, DecodedFrames, open_cache, remove_unfinished
 from paddle_restore.data.datasets.sid import SIDEval, SIDOptions, SIDTrain
-from paddle_restore.data.frames import DecodedFrames
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec
@@ -116,7 +115,7 @@ def test_a_file_that_changed_is_decoded_again(source, tmp_path):
 def test_a_damaged_or_old_frame_is_decoded_again(source, tmp_path, damage):
     frames = CachedFrames(tmp_path / "cache", source.parent)
     good = np.array(frames.raw(source).mosaic)
-    place = frames.place(source, ".mosaic")
+    place = frames.frame_path(source, ".mosaic")
     whole = place.read_bytes()
     header = json.loads(whole[:4096])
     header["version"] -= damage == "version"
@@ -182,7 +181,7 @@ def test_versions(tmp_path):
 def test_files_elsewhere_stay_inside_the_cache(source, tmp_path):
     frames = CachedFrames(tmp_path / "cache", tmp_path / "other/root")
     frames.raw(source.parent / "../data/a.dng")
-    place = frames.place(source, ".mosaic")
+    place = frames.frame_path(source, ".mosaic")
     assert place.is_file()
     assert (tmp_path / "cache") in place.parents
 
@@ -252,7 +251,7 @@ def test_a_killed_job_leaves_nothing_that_reads_as_whole(tree, tmp_path):
 
 def test_young_unfinished_files_may_be_another_jobs(tmp_path):
     (tmp_path / ".a.ARW.x.mosaic").touch()
-    assert sweep(tmp_path) == 0
+    assert remove_unfinished(tmp_path) == 0
 
 
 def test_a_check_finds_what_is_wrong(tree, capsys):

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
+from paddle_restore.data.cache import DecodedFrames
 from paddle_restore.data.datasets.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
-from paddle_restore.data.frames import DecodedFrames
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.data.synthetic.dng import XTRANS_PATTERN, write_dng
 from paddle_restore.models import model_spec

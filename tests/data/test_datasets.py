@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from paddle_restore.data.datasets import DATASETS
 from paddle_restore.errors import UserError
-from tests.conftest import ROOT
+from tests.package import install, run_python
 
 MODULE = """
 from typing import Literal
 
 import numpy as np
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind
-from paddle_restore.options import Options
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions
 
 
-class SlopeOptions(Options):
+class SlopeOptions(DatasetOptions):
     kind: Literal["slope"] = "slope"
     crop: int = 8
 
@@ -74,18 +69,6 @@ def test_an_unknown_kind_names_the_nearest():
 
 
 def test_a_recipe_can_name_a_kind_of_another_package(tmp_path):
-    (tmp_path / "slope_dataset.py").write_text(MODULE)
+    install(tmp_path, "paddle_restore.data.datasets", "slope_dataset", MODULE)
     (tmp_path / "slope.yml").write_text(RECIPE)
-    package = tmp_path / "slope-1.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: slope\nVersion: 1\n")
-    (package / "entry_points.txt").write_text("[paddle_restore.data.datasets]\nslope = slope_dataset\n")
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.stdout, done.returncode) == ("slope 3 (3, 16, 16)\n", 0), done.stderr
+    assert run_python(CODE, tmp_path) == "slope 3 (3, 16, 16)\n"

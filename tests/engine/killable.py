@@ -21,12 +21,12 @@ from pathlib import Path
 
 import visualdl  # noqa: F401  it takes a second
 
-from paddle_restore.engine import run as engine_run
+from paddle_restore.engine import trainer
+from paddle_restore.engine.checkpoint import choose_checkpoint
 from paddle_restore.engine.config import load_config
-from paddle_restore.engine.folder import choose_checkpoint
 from paddle_restore.engine.trainer import train
 
-save_checkpoint = engine_run.save_checkpoint
+save_checkpoint = trainer.save_checkpoint
 
 
 CHANGES = ("mkdir", "rename", "unlink", "rmdir")
@@ -57,18 +57,18 @@ def kill_while_saving(rng: random.Random, changes: bool) -> None:
             os.write(1, b"after saving\n")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine_run.save_checkpoint = save
+    trainer.save_checkpoint = save
 
 
 def say_when_iterations_end() -> None:
     """Write a byte now and one after each iteration."""
-    after = engine_run.Run.after_iteration
+    after = trainer.Trainer.after_iteration
 
     def after_iteration(*args, **kwargs):
         after(*args, **kwargs)
         os.write(1, b".")
 
-    engine_run.Run.after_iteration = after_iteration
+    trainer.Trainer.after_iteration = after_iteration
     os.write(1, b".")
 
 
@@ -96,7 +96,7 @@ def attempt(config, folder: Path, rng: random.Random, how: str) -> dict:
             train(config, folder, resume)
         os._exit(0)
     os.close(writing)
-    said = b""
+    output = b""
     if how == "time":
         # Counted in iterations, or on a fast machine the run would be over before it was killed so often.
         iterations = rng.randrange(3)
@@ -104,11 +104,11 @@ def attempt(config, folder: Path, rng: random.Random, how: str) -> dict:
             os.read(reading, 1)
         time.sleep(rng.uniform(0, 0.02 if iterations else 0.1))
         os.kill(child, signal.SIGKILL)
-        said = b"at any time "
-    said += os.read(reading, 100)
+        output = b"at any time "
+    output += os.read(reading, 100)
     os.close(reading)
     _, status = os.waitpid(child, 0)
-    return {"how": said.decode().strip(), "status": status}
+    return {"how": output.decode().strip(), "status": status}
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import paddle
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions
 from paddle_restore.engine import distributed
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.evaluator import evaluate
@@ -27,7 +27,6 @@ from paddle_restore.engine.trainer import train
 from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.models import create_model
 from paddle_restore.models.spec import PACK_FACTOR
-from paddle_restore.options import Options
 
 BATCH = 4
 COUNTS = (1, 2, 3, 5)
@@ -44,7 +43,7 @@ NETWORKS = {
 }
 
 
-class RandomOptions(Options):
+class RandomOptions(DatasetOptions):
     """Pictures from a generator, for any network."""
 
     kind: Literal["random"] = "random"

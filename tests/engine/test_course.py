@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from paddle_restore.data.batches import Order, batches
-from paddle_restore.engine.config import ScheduleOptions, load_config
-from paddle_restore.engine.optim import build_schedule, learning_rate
-from paddle_restore.engine.plan import Plan
-from paddle_restore.engine.scaling import scale_to_batch
+from paddle_restore.engine.config import ScheduleOptions, load_config, scale_to_batch
+from paddle_restore.engine.optim import Plan, build_schedule, learning_rate
 from paddle_restore.errors import UserError
 from paddle_restore.models import Latent
 from tests.conftest import GOLDEN
@@ -144,12 +142,12 @@ def test_the_linear_scaling_rule(tiny_recipe):
     )
     config = load_config(tiny_recipe, overrides)
     assert scale_to_batch(config, world=1) == (config, "")
-    scaled, said = scale_to_batch(config, world=4)
+    scaled, line = scale_to_batch(config, world=4)
     assert scaled.optimizer.lr == pytest.approx(8e-4)
     assert scaled.train.iterations == 150000
     assert scaled.schedule.milestones == (25000, 125000)
     assert scale_to_batch(scaled, world=4) == (scaled, "")
-    assert said == "total batch 56 for 14: lr 0.0002 -> 0.0008, iterations 600000 -> 150000"
+    assert line == "total batch 56 for 14: lr 0.0002 -> 0.0008, iterations 600000 -> 150000"
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,11 @@ import pytest
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches
 from paddle_restore.data.datasets.pairs import PairsTrain
-from paddle_restore.engine import faults
-from paddle_restore.engine import run as engine_run
+from paddle_restore.engine import trainer
 from paddle_restore.engine.checkpoint import find_checkpoint
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.logging import RunLog
-from paddle_restore.engine.objectives import Invertible
+from paddle_restore.engine.objectives.invertible import Invertible
 from paddle_restore.engine.signals import Stopped
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
@@ -45,8 +44,8 @@ def state_of(folder, name="latest"):
 def test_an_unreadable_sample_is_replaced_and_named(workers):
     order = Order(6, 2, 0)
     whole = list(batches(Samples(6), order, 0, 9))
-    mended = list(batches(Samples(6, broken=[2, 4]), order, 0, 9, workers, most_unreadable=3))
-    again = list(batches(Samples(6, broken=[2, 4]), order, 5, 9, most_unreadable=3))
+    mended = list(batches(Samples(6, broken=[2, 4]), order, 0, 9, workers, max_unreadable=3))
+    again = list(batches(Samples(6, broken=[2, 4]), order, 5, 9, max_unreadable=3))
     for one, two in zip(whole, mended):
         hit = {"2", "4"} & set(one["name"])
         assert {line[:18] for line in two.pop(UNREADABLE, [])} >= {f"sample {n} is broken" for n in hit}
@@ -62,8 +61,8 @@ def test_an_unreadable_sample_is_replaced_and_named(workers):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_nothing_left_to_read_is_an_error_and_no_hang(workers):
-    stream = batches(Samples(4, broken=range(4)), Order(4, 2, 0), 0, 2, workers, most_unreadable=9)
-    with pytest.raises(UserError, match=r"sample \d is broken \(nor can 3 others\)"):
+    stream = batches(Samples(4, broken=range(4)), Order(4, 2, 0), 0, 2, workers, max_unreadable=9)
+    with pytest.raises(UserError, match=r"sample \d is broken \(3 others cannot be read either\)"):
         next(stream)
 
 
@@ -82,14 +81,14 @@ def decode():
 
 def test_a_bug_in_a_worker_comes_with_its_own_traceback():
     with pytest.raises(WorkerError, match=r"(?s)in decode\n.*UnicodeDecodeError: 'utf-8' codec"):
-        list(batches(Fails(decode), Order(4, 2, 0), 0, 2, workers=1, most_unreadable=9))
+        list(batches(Fails(decode), Order(4, 2, 0), 0, 2, workers=1, max_unreadable=9))
 
 
 @pytest.mark.parametrize(
     ("action", "line"),
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), r"data worker \d+ was killed by SIGKILL; if memory"),
-        (lambda: os._exit(3), r"a data worker ended unasked \(exit codes \d+: 3\)"),
+        (lambda: os._exit(3), r"a data worker exited unexpectedly \(exit codes \d+: 3\)"),
     ],
 )
 def test_a_dead_worker_is_one_line(action, line):
@@ -123,7 +122,7 @@ def test_a_run_goes_on_without_an_unreadable_file_and_resumes_the_same(damaged, 
 
 def test_too_many_unreadable_files_stop_the_run(damaged, tmp_path):
     config = config_with(damaged[0], max_unreadable=1).model_copy(update={"seed": 1})
-    with pytest.raises(UserError, match=r"2 training samples cannot be read, the last is .*mend or remove"):
+    with pytest.raises(UserError, match=r"2 training samples cannot be read, the last is .*repair or remove"):
         train(config, tmp_path / "run")
     # What was trained until then is kept: with a higher limit it goes on as if that had been there.
     patient = config_with(config, max_unreadable=9)
@@ -215,7 +214,7 @@ def test_a_non_finite_batch_stops_the_run_and_is_recorded(picture_recipe, poison
 
 def test_nothing_but_non_finite_batches_stops_the_run(picture_recipe, poisoned, tmp_path, monkeypatch):
     poisoned.update("0134")
-    monkeypatch.setattr(faults, "MOST_IN_A_ROW", 4)
+    monkeypatch.setattr(trainer, "MAX_CONSECUTIVE_SKIPS", 4)
     with pytest.raises(UserError, match=r"at iteration 4/6 .*4 in a row; training stopped"):
         train(load_config(picture_recipe, ("train.on_nonfinite=skip",)), tmp_path)
 
@@ -224,7 +223,7 @@ POISONED = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from paddle_restore.cli.main import main
-from paddle_restore.engine.objectives import Invertible
+from paddle_restore.engine.objectives.invertible import Invertible
 whole = Invertible.__call__
 def call(self, model, batch):
     losses = whole(self, model, batch)
@@ -306,14 +305,14 @@ def test_training_goes_on_until_the_disk_has_room_again(picture_recipe, tmp_path
 def test_the_state_does_not_name_a_best_model_that_could_not_be_written(
     picture_recipe, tmp_path, monkeypatch
 ):
-    save = engine_run.save_checkpoint
+    save = trainer.save_checkpoint
 
     def no_best(folder, *rest):
         if folder.name == "best_model":
             raise UserError(f"{folder}: checkpoint not written (No space left on device)")
         save(folder, *rest)
 
-    monkeypatch.setattr(engine_run, "save_checkpoint", no_best)
+    monkeypatch.setattr(trainer, "save_checkpoint", no_best)
     train(load_config(picture_recipe, ("train.iterations=2",)), tmp_path)
     assert state_of(tmp_path)["best"] is None
     monkeypatch.undo()

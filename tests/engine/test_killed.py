@@ -13,6 +13,7 @@ import pytest
 
 from paddle_restore.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from paddle_restore.engine.config import load_config
+from paddle_restore.engine.state import RunState
 from paddle_restore.engine.step import Step
 from paddle_restore.models import create_model
 from tests.conftest import ROOT
@@ -92,7 +93,7 @@ def test_killed_at_any_change_of_folders_a_whole_checkpoint_is_found(tiny_recipe
         step.model.head.bias.set_value(step.model.head.bias * 0 + iteration)
         kill_before(changes)
         try:
-            save_checkpoint(folder, step, {"iteration": iteration, "best": None})
+            save_checkpoint(folder, step, RunState(iteration=iteration, best=None))
             return True
         except Killed:
             return False
@@ -105,7 +106,7 @@ def test_killed_at_any_change_of_folders_a_whole_checkpoint_is_found(tiny_recipe
         for count in changes:
             iteration += 1
             finished = save(iteration, count)
-            found = load_checkpoint(find_checkpoint(tmp_path), step)["iteration"]
+            found = load_checkpoint(find_checkpoint(tmp_path), step).iteration
             assert float(step.model.head.bias[0]) == found
             assert found == iteration if finished else found in (kept, iteration)
             kept = found

@@ -7,7 +7,8 @@ import paddle
 import pytest
 
 from paddle_restore.engine import distributed
-from paddle_restore.engine.mixup import MixupOptions, mixup
+from paddle_restore.engine.config import MixupOptions
+from paddle_restore.engine.step import mixup
 
 
 def batch(count):

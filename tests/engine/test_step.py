@@ -6,9 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_restore.engine.config import load_config
-from paddle_restore.engine.ema import Ema, EmaOptions
-from paddle_restore.engine.step import Step, is_finite
+from paddle_restore.engine.config import EmaOptions, load_config
+from paddle_restore.engine.optim import Ema
+from paddle_restore.engine.step import Step
 from paddle_restore.models import create_model
 from paddle_restore.weights import load_into, tensors_of
 
@@ -40,7 +40,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(make, parts):
     whole = make("train.batch_size=4")
     cut = make("train.batch_size=4", f"train.accumulate={parts}")
     for update in range(1, 6):
-        losses = [step(batch(), 1e-3, update)["loss"] for step in (whole, cut)]
+        losses = [step(batch(), 1e-3, update).losses["loss"] for step in (whole, cut)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     for name, value in weights(whole).items():
         np.testing.assert_allclose(weights(cut)[name], value, rtol=0, atol=1e-6, err_msg=name)
@@ -96,11 +96,11 @@ def test_a_loss_or_gradient_that_is_not_finite_changes_nothing(make):
     before, average = weights(step), {n: t.numpy().copy() for n, t in step.ema.average.items()}
     dark = batch()
     dark["input"][1, 2, 3, 4] = float("nan")
-    assert not is_finite(step(dark, 1e-3, 2))
+    assert not step(dark, 1e-3, 2).finite
     step.model.head.bias.register_hook(lambda gradient: gradient * float("inf"))
-    values = step(batch(), 1e-3, 3)
-    assert np.isfinite(values["loss"])
-    assert not is_finite(values)
+    result = step(batch(), 1e-3, 3)
+    assert np.isfinite(result.losses["loss"])
+    assert not result.finite
     for name, value in weights(step).items():
         np.testing.assert_array_equal(value, before[name])
         np.testing.assert_array_equal(step.ema.average[name].numpy(), average[name])

@@ -32,7 +32,7 @@ def test_a_checkpoint_of_either_version_is_trained_on(version):
     resumed, its_optimizer, _ = build()
     run = SimpleNamespace(model=resumed, optimizer=its_optimizer, scaler=scaler, ema=None)
     state = load_checkpoint(FOLDER / f"paddle-{version}" / "checkpoint", run)
-    assert state["iteration"] == 2
+    assert state.iteration == 2
     step(resumed, its_optimizer)
     for (name, expected), got in zip(model.state_dict().items(), resumed.state_dict().values()):
         np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=0, atol=1e-5, err_msg=name)

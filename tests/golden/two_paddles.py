@@ -17,6 +17,7 @@ import paddle
 
 from paddle_restore import create_model
 from paddle_restore.engine.checkpoint import save_checkpoint
+from paddle_restore.engine.state import RunState
 from paddle_restore.inference.export import export
 from paddle_restore.inference.package import Preprocess
 
@@ -48,8 +49,8 @@ def main() -> None:
     model, optimizer, scaler = build()
     for _ in range(2):
         step(model, optimizer)
-    run = SimpleNamespace(model=model, optimizer=optimizer, scaler=scaler, ema=None)
-    save_checkpoint(folder / "checkpoint", run, {"iteration": 2, "best": None})
+    run = SimpleNamespace(model=model, optimizer=optimizer, scaler=scaler, ema=None, loaded=None)
+    save_checkpoint(folder / "checkpoint", run, RunState(iteration=2, best=None))
     if paddle.__version__.startswith("2."):
         export(model, folder / "export", "sid_unet", Preprocess())
 

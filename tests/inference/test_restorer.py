@@ -11,7 +11,8 @@ import yaml
 
 from paddle_restore import create_model
 from paddle_restore.data.mosaic import RawImage, unpacked
-from paddle_restore.data.raw import develop, upright
+from paddle_restore.data.pixels import upright
+from paddle_restore.data.raw import develop
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.inference import export as export_module
@@ -69,6 +70,23 @@ def test_pictures_are_upright(tmp_path, orientation, turns):
     np.testing.assert_allclose(restored * 4095, expected, atol=60)
     assert read_reference(path).shape == restored.shape
     assert develop(path).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 3)])
+def test_a_preview_is_upright_and_of_the_pictures_size(tmp_path, orientation, turns):
+    """Of a raw file, whose size is odd and whose pattern begins at another colour, and of a picture."""
+    picture = scene(49, 65)
+    path = tmp_path / "a.dng"
+    mosaic = mosaic_of(picture, "GBRG")
+    write_dng(path, mosaic, pattern="GBRG", white_level=4095, orientation=orientation)
+    preview = restorer_of(nearest).read(path, ratio=1.0).preview()
+    expected = np.rot90(255 * (picture / 4095) ** (1 / 2.2), turns)
+    assert preview.dtype == np.uint8
+    assert preview.shape == expected.shape
+    assert np.abs(preview - expected).max() < 20
+    deep = (scene(48, 64) * 16).astype(np.uint16)
+    preview = restorer_of(nearest, spec=model_spec("mirnet")).read(deep).preview()
+    assert np.abs(preview - deep / 257).max() <= 0.5
 
 
 def test_a_recipes_levels_win(tmp_path):

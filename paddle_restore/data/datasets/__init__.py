@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from paddle_restore.options import Options
 from paddle_restore.registry import Registry
@@ -43,14 +44,21 @@ class EvalDataset(Protocol):
         ...
 
 
+class DatasetOptions(Options):
+    """Base of a kind's options, which are the section `data:` of a recipe."""
+
+    kind: str
+    crop: int = Field(gt=0, description="side of a training sample in input pixels")
+
+
 class DatasetKind(NamedTuple):
-    """options: the keys of `data:`, among them `kind` with the registered name, and `crop`.
+    """options: the keys of `data:`; the default of `kind` is the registered name.
 
     train: called with (options, spec, crop), where `crop` None means `options.crop`.
     eval: called with (options, spec). `spec` is the network's ModelSpec.
     """
 
-    options: type[Options]
+    options: type[DatasetOptions]
     train: Callable[..., TrainDataset]
     eval: Callable[..., EvalDataset]
 

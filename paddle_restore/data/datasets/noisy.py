@@ -1,4 +1,4 @@
-"""Noisy pictures alone, for self-supervised objectives (`engine/self_supervised.py`)."""
+"""Noisy pictures alone, for self-supervised objectives (`engine/objectives/neighbor2neighbor.py`)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal, Optional
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.datasets.pairs import PairsEval, PairsOptions
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture, read_image, to_float
-from paddle_restore.data.transforms import random_flips, random_window
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image, to_float
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.options import Options
 
 
-class NoisyOptions(Options):
+class NoisyOptions(DatasetOptions):
     """`data:` of a recipe whose `kind` is `noisy`."""
 
     kind: Literal["noisy"] = "noisy"
@@ -47,7 +47,7 @@ class NoisyTrain:
         """Return input and target, (3, crop, crop) float32 in [0, 1]."""
         path = self.files[index % len(self.files)]
         picture = read_image(path)
-        top, left = random_window(*picture.shape[:2], self.crop, rng, str(path))
+        top, left = random_window(picture.shape[0], picture.shape[1], self.crop, rng, str(path))
         crop = picture[top : top + self.crop, left : left + self.crop].transpose(2, 0, 1)
         (crop,) = random_flips(rng, crop, odds=(0.5, 0.5, 0.5))
         values = np.ascontiguousarray(to_float(crop))

@@ -16,20 +16,19 @@ import numpy as np
 from pydantic import Field
 
 from paddle_restore.arithmetic import ceil_div
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.image import read_image, to_float
-from paddle_restore.data.matching import PicturePair, match_pairs, size_text
+from paddle_restore.data.matching import PicturePair, match_pairs, read_pair, size_text
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.resize import shrink
-from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError, listed
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.options import Options
 
 _KERNEL_RADIUS = 3
 """Low-resolution pixels beyond a window that the bicubic kernel of down-sampling reads."""
 
 
-class PairsOptions(Options):
+class PairsOptions(DatasetOptions):
     """`data:` of a recipe whose `kind` is `pairs`."""
 
     kind: Literal["pairs"] = "pairs"
@@ -68,7 +67,7 @@ class PairsTrain:
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return input and target (3, crop, crop); lq (3, crop/n, crop/n) if `lq` is set; [0, 1]."""
         pair = self.pairs[index]
-        noisy, clean = _read(pair)
+        noisy, clean = read_pair(pair.noisy, pair.clean)
         # With a low-resolution target the window starts on whole pixels of it.
         step = self.options.lq or 1
         size = self.crop // step
@@ -121,15 +120,9 @@ class PairsEval:
     def sample(self, index: int) -> Sample:
         """Return input and target, (3, H, W) float32 in [0, 1]."""
         pair = self.pairs[index]
-        noisy, clean = (np.ascontiguousarray(to_float(a).transpose(2, 0, 1)) for a in _read(pair))
+        pictures = read_pair(pair.noisy, pair.clean)
+        noisy, clean = (np.ascontiguousarray(to_float(a).transpose(2, 0, 1)) for a in pictures)
         return {"input": noisy, "target": clean, "name": pair.name}
-
-
-def _read(pair: PicturePair) -> tuple[np.ndarray, np.ndarray]:
-    noisy, clean = read_image(pair.noisy), read_image(pair.clean)
-    if noisy.shape != clean.shape:
-        raise UserError(f"{pair.noisy} and {pair.clean} differ in size")
-    return noisy, clean
 
 
 def _check_input(spec: ModelSpec) -> None:

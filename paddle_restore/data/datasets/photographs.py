@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.files import list_files
-from paddle_restore.data.image import is_picture, read_image
+from paddle_restore.data.formats import is_picture
+from paddle_restore.data.image import read_image
+from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.synthetic.camera import draw_development, source_side, take_picture
-from paddle_restore.data.transforms import random_flips, random_window
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.options import Options
 
 _EVAL_SEED = 17
 
 
-class PhotographsOptions(Options):
+class PhotographsOptions(DatasetOptions):
     """`data:` of a recipe whose `kind` is `photographs`."""
 
     kind: Literal["photographs"] = "photographs"
@@ -66,8 +66,8 @@ class PhotographsTrain:
             photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
             window = _window(photo, side, rng)
         pair = take_picture(window, self.crop, development, rng)
-        pair = random_flips(rng, *(part.transpose(2, 0, 1) for part in pair), odds=(0.5, 0.5, 0.5))
-        noisy, clean = map(np.ascontiguousarray, pair)
+        planes = [part.transpose(2, 0, 1) for part in pair]
+        noisy, clean = map(np.ascontiguousarray, random_flips(rng, *planes, odds=(0.5, 0.5, 0.5)))
         return {"input": noisy, "target": clean, "name": str(index)}
 
 
@@ -126,7 +126,7 @@ def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarra
     missing = [max(side - size, 0) for size in photo.shape[:2]]
     if any(missing):
         photo = np.pad(photo, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")
-    top, left = random_window(*photo.shape[:2], side, rng, "a photograph")
+    top, left = random_window(photo.shape[0], photo.shape[1], side, rng, "a photograph")
     return photo[top : top + side, left : left + side]
 
 

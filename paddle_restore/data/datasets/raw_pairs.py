@@ -1,7 +1,7 @@
-"""One's own pairs of raw files, under any names: a list says which belong together.
+"""Pairs of raw files under any names: a list says which belong together.
 
 A CSV with the header `short,long,ratio`, or a JSON list of objects with these keys. Paths start
-from `data.root`; `ratio` is the long exposure over the short one. Where `data.noise` is set,
+from `data.root`; `ratio` is the long exposure over the short one. If `data.noise` is set,
 `short` and `ratio` may be left out, in the evaluation list too.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -43,7 +43,7 @@ class RawPairsEval(ExposuresEval):
 
 
 def read_pairs(options: RawPairsOptions, name: Path) -> list[RawPair]:
-    """Read a list; raise UserError with its first mistake."""
+    """Read a list. Raises UserError with its first mistake."""
     path = options.root / name
     if not path.is_file():
         raise UserError(f"{path}: no such list; check data.root ({options.root}) and the list's name")
@@ -54,7 +54,7 @@ def read_pairs(options: RawPairsOptions, name: Path) -> list[RawPair]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place for messages, row)."""
+    """Yield (list and line for messages, row)."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise UserError(f"{path}:{reader.line_num}: is not valid CSV ({error})") from None
 
 
-def _check_columns(where: str, names: Any) -> None:
+def _check_columns(where: str, names: Collection[Any]) -> None:
     for name in names:
         if name not in COLUMNS:
             raise UserError(f"{where}: unknown column {name!r}{did_you_mean(str(name), COLUMNS)}")

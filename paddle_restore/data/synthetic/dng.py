@@ -1,4 +1,4 @@
-"""Raw files from arrays: the smallest DNG that LibRaw opens as a camera's file.
+"""Raw files from arrays: the smallest DNG that LibRaw opens like a camera's file.
 
 Source: Adobe, Digital Negative Specification 1.4 (tag numbers, meaning of each field), and
 TIFF 6.0 for the container.
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -32,7 +32,7 @@ _STRIP_OFFSET = 273
 Tags = dict[int, tuple[int, Union[Sequence, str]]]
 
 
-def write_dng(path: Union[str, Path], mosaic: np.ndarray, **fields) -> None:
+def write_dng(path: Union[str, Path], mosaic: np.ndarray, **fields: Any) -> None:
     """Write `mosaic` as a DNG file, whole or not at all; `fields` are those of `dng_bytes`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(dng_bytes(mosaic, **fields))
@@ -119,7 +119,13 @@ def dng_bytes(
     return _container(tags, exif, strip)
 
 
-def _check(mosaic, pattern, black_level, bits, compression) -> None:
+def _check(
+    mosaic: np.ndarray,
+    pattern: str,
+    black_level: Union[int, Sequence[int]],
+    bits: int,
+    compression: str,
+) -> None:
     if mosaic.ndim != 2 or mosaic.dtype.kind != "u":
         raise ValueError(f"mosaic must be (H, W) unsigned integers, not {mosaic.shape} {mosaic.dtype}")
     if not 8 <= bits <= 16 or int(mosaic.max()) >= 1 << bits:
@@ -133,32 +139,32 @@ def _check(mosaic, pattern, black_level, bits, compression) -> None:
 
 
 def _packed(mosaic: np.ndarray, bits: int) -> bytes:
-    """Little-endian 16-bit samples; below 16 bits, big-endian bit rows padded to whole bytes."""
+    """Return little-endian 16-bit samples; below 16 bits, big-endian bit rows padded to whole bytes."""
     if bits == 16:
         return mosaic.astype("<u2").tobytes()
     height, width = mosaic.shape
-    each = np.unpackbits(mosaic.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=2)
-    return np.packbits(each[:, :, 16 - bits :].reshape(height, -1), axis=1).tobytes()
+    sample_bits = np.unpackbits(mosaic.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=2)
+    return np.packbits(sample_bits[:, :, 16 - bits :].reshape(height, -1), axis=1).tobytes()
 
 
 def _container(tags: Tags, exif: Tags, strip: bytes) -> bytes:
-    """TIFF header, IFD0 and its values, Exif IFD and its values, pixel data."""
+    """Return TIFF header, IFD0 and its values, Exif IFD and its values, pixel data."""
     tags[_EXIF_IFD] = (_LONG, [0])
-    exif_at = 8 + len(_ifd(tags, 8))
-    exif_bytes = _ifd(exif, exif_at)
-    tags[_EXIF_IFD] = (_LONG, [exif_at])
-    tags[_STRIP_OFFSET] = (_LONG, [exif_at + len(exif_bytes)])
+    exif_offset = 8 + len(_ifd(tags, 8))
+    exif_bytes = _ifd(exif, exif_offset)
+    tags[_EXIF_IFD] = (_LONG, [exif_offset])
+    tags[_STRIP_OFFSET] = (_LONG, [exif_offset + len(exif_bytes)])
     return struct.pack("<2sHI", b"II", 42, 8) + _ifd(tags, 8) + exif_bytes + strip
 
 
-def _ifd(tags: Tags, at: int) -> bytes:
-    """One directory that starts at byte `at`, followed by the values that do not fit into it."""
+def _ifd(tags: Tags, offset: int) -> bytes:
+    """Return a directory that starts at byte `offset`, and the values that do not fit into it."""
     entries, overflow = b"", b""
-    overflow_at = at + 2 + 12 * len(tags) + 4
+    overflow_offset = offset + 2 + 12 * len(tags) + 4
     for tag, (kind, values) in sorted(tags.items()):
         packed, count = _values(kind, values)
         if len(packed) > 4:
-            field = struct.pack("<I", overflow_at + len(overflow))
+            field = struct.pack("<I", overflow_offset + len(overflow))
             overflow += packed + b"\0" * (len(packed) % 2)  # values start on even bytes
         else:
             field = packed.ljust(4, b"\0")
@@ -167,7 +173,7 @@ def _ifd(tags: Tags, at: int) -> bytes:
 
 
 def _values(kind: int, values: Union[Sequence, str]) -> tuple[bytes, int]:
-    if kind == _ASCII:
+    if isinstance(values, str):
         packed = values.encode("ascii") + b"\0"
         return packed, len(packed)
     numbers = values

@@ -6,8 +6,10 @@ import struct
 
 import numpy as np
 
-# One Huffman table for everything: the 17 difference categories have 5-bit codes, which are
-# the categories themselves. Real encoders fit the table to the picture; readers see no difference.
+from paddle_restore.arithmetic import round_up
+
+# One Huffman table for every picture: the 5-bit code of a difference category is its number. Cameras fit
+# the table to the picture; decoders read both.
 _CODE_BITS = 5
 _CATEGORIES = 17
 
@@ -40,15 +42,15 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _entropy_coded(difference: np.ndarray) -> bytes:
-    """Category code, then the low bits of the difference; 0xFF bytes are stuffed."""
+    """Return category codes, each followed by the low bits of its difference; 0xFF bytes are stuffed."""
     category = np.frexp(np.abs(difference).astype(np.float64))[1]  # bit length of |difference|
-    extra_bits = np.where(category == 16, 0, category)  # 32768 alone has category 16: no bits follow
+    extra_bits = np.where(category == 16, 0, category)  # category 16 is the number 32768, without bits
     extra = np.where(difference < 0, difference - 1, difference) & ((1 << extra_bits) - 1)
     value = (category << extra_bits) | extra
     length = extra_bits + _CODE_BITS
     start = np.cumsum(length) - length
-    stream = np.ones(-(-int(length.sum()) // 8) * 8, np.uint8)  # padded with ones to a whole byte
+    stream = np.ones(round_up(int(length.sum()), 8), np.uint8)  # padded with ones to a whole byte
     for k in range(int(length.max())):
-        there = length > k
-        stream[start[there] + k] = (value[there] >> (length[there] - 1 - k)) & 1
+        longer = length > k
+        stream[start[longer] + k] = (value[longer] >> (length[longer] - 1 - k)) & 1
     return np.packbits(stream).tobytes().replace(b"\xff", b"\xff\x00")

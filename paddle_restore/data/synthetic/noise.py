@@ -2,17 +2,16 @@
 
     DN = round(gain * Poisson(signal / gain) + N(0, read) + one N(0, row) a row)
 
-Shot noise is Poisson in electrons. Read and row noise have two parts, one that the ISO's
-amplifier multiplies and one added after it, so their standard deviation in DN is
-sqrt((electrons * gain)^2 + dn^2). Rounding adds 1/12 DN^2. The variance at a mean signal is
-`SensorNoise.variance`.
+Shot noise is Poisson in electrons. Read and row noise have two parts: the ISO's amplifier multiplies one,
+and the other is added after it. Their standard deviation in DN is sqrt((electrons * gain)^2 + dn^2).
+Rounding adds 1/12 DN^2. `SensorNoise.variance` is the variance at a mean signal.
 
 Sources: Foi et al., "Practical Poissonian-Gaussian Noise Modeling and Fitting for Single-Image
 Raw-Data", TIP 2008; row noise and quantisation as in Wei et al., "A Physics-based Noise Formation
 Model for Extreme Low-light Raw Denoising", CVPR 2020 (whose read noise is long-tailed; here it is
 Gaussian).
 
-To calibrate a camera: `measure` the noise at two ISOs; two ISOs tell electrons from dn (docs/data.md).
+To calibrate a camera, `measure` the noise at two ISOs, which separates electrons from dn (docs/data.md).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
-from typing import Annotated, Union
+from typing import Annotated, TypeVar, Union
 
 import numpy as np
 import yaml
@@ -32,6 +31,7 @@ from paddle_restore.options import Options, validate
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Number = TypeVar("Number", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class SensorNoise:
     read: float
     row: float
 
-    def variance(self, signal):
-        """Variance in DN^2 of pixels whose expected value is `signal` DN above black."""
+    def variance(self, signal: Number) -> Number:
+        """Return the variance in DN^2 of pixels whose expected value is `signal` DN above black."""
         return self.gain * signal + self.read**2 + self.row**2 + 1 / 12
 
 
 class Floor(Options):
-    """Signal-independent noise: the part before the ISO's amplifier (electrons) and after it (DN)."""
+    """Noise that does not depend on the signal: before the ISO's amplifier (electrons) and after it (DN)."""
 
     electrons: NonNegative
     dn: NonNegative
@@ -58,7 +58,7 @@ class Floor(Options):
 
 
 class Camera(Options):
-    """A sensor, as configs/cameras/*.yml describe it."""
+    """A sensor: the keys of configs/cameras/*.yml."""
 
     name: str
     black_level: Annotated[int, Field(ge=0)]
@@ -70,7 +70,7 @@ class Camera(Options):
     row_noise: Floor
 
     @model_validator(mode="after")
-    def _black_below_white(self):
+    def _black_below_white(self) -> Camera:
         if self.black_level >= self.white_level:
             raise ValueError(f"black_level {self.black_level} must be below white_level {self.white_level}")
         return self
@@ -84,8 +84,8 @@ class Camera(Options):
     ) -> np.ndarray:
         """Return the (H, W) uint16 mosaic of one exposure, in DN with the black level.
 
-        values  (H, W), what the filters let through, 1 = saturation in the long exposure
-        ratio   how much shorter this exposure is than the long one
+        values  (H, W), light behind the colour filters, 1 = saturation in the long exposure
+        ratio   long over this exposure time
         """
         signal = values * ((self.white_level - self.black_level) / ratio)
         dn = add_noise(signal, self.noise(iso), rng) + self.black_level
@@ -93,14 +93,14 @@ class Camera(Options):
 
 
 def add_noise(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
-    """Return `signal` as the sensor reads it: shot, read and row noise, rounded to whole DN.
+    """Return `signal` with shot, read and row noise, rounded to whole DN.
 
-    signal  (..., H, W), expected DN above black, >= 0, rows along the sensor's rows
-    Returns float32 of the same shape in DN above black, negative where noise goes below black;
-    not clipped at saturation.
+    signal  (..., H, W), expected DN above black, >= 0; its rows are the sensor's rows
+    Returns float32 of the same shape, DN above black, not clipped at saturation. Noise below black is
+    negative.
 
-    On the fly, a short exposure from a clean long one: `add_noise(long / ratio, noise, rng)`,
-    where `long` is a mosaic less its black level (before packing, which would split the rows).
+    `add_noise(long / ratio, noise, rng)` makes a short exposure of a clean long one, where `long` is a
+    mosaic minus its black level. Packing comes afterwards, because it splits the rows.
     """
     shape = np.shape(signal)
     dn = (rng.poisson(np.asarray(signal) / noise.gain) * noise.gain).astype(np.float32)
@@ -118,7 +118,7 @@ def measure(
            one colour of the mosaic, (H, W), DN above black, without saturated pixels
     dark   two frames with the lens cap on, whole rows of the sensor
 
-    Differences within a pair leave the lens's shading and the fixed pattern out.
+    The difference of a pair contains neither the lens's shading nor the fixed pattern.
     """
     means = [(first.mean(dtype=float) + second.mean(dtype=float)) / 2 for first, second in flats]
     variances = [np.subtract(*pair, dtype=float).var() / 2 for pair in flats]
@@ -130,7 +130,7 @@ def measure(
 
 
 def load_camera(path: Union[str, Path]) -> Camera:
-    """Read a camera's YAML file. Raises UserError for a file that does not describe one."""
+    """Read a camera's YAML file. Raises UserError if it is missing or wrong."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

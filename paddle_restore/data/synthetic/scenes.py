@@ -1,11 +1,13 @@
-"""The demo data: dark raw scenes and noisy pictures from the photographs that scikit-image carries."""
+"""The demo data: dark raw scenes and noisy pictures, made from the photographs of scikit-image."""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Optional
 
 import numpy as np
 import rawpy
@@ -17,6 +19,9 @@ from paddle_restore.data.synthetic.noise import Camera
 from paddle_restore.data.synthetic.unprocess import mosaic, radiance
 from paddle_restore.errors import UserError
 
+VERSION = 2
+"""Increase it when the same seed gives other files."""
+
 LONG_SECONDS = 10.0
 SHORT_SECONDS = ("0.1", "0.04", "0.033")  # ratios x100, x250 and x300, as in SID's Sony set
 MAX_RATIO = 300  # SID's names round 1/30 s to 0.033
@@ -26,10 +31,9 @@ PAIR_ISOS = (12800, 25600, 51200)  # noise of about 22-32 dB, as in SIDD
 
 @dataclass(frozen=True)
 class Scene:
-    """A window of a photograph, seen through a sensor of some colour phase.
+    """A window of a photograph, and the colour pattern of the sensor.
 
-    `colours` permutes the photograph's channels: there are few photographs, and a network that
-    trains on them should meet more colours than theirs.
+    `colours` permutes the photograph's channels, so that few photographs give more colours to train on.
     """
 
     id: str
@@ -85,7 +89,7 @@ The raw files are synthetic: a camera's pipeline inverted (Brooks et al., CVPR 2
 
 
 def photograph(scene: Scene) -> np.ndarray:
-    """Return the scene's part of its photograph, (H, W, 3) float32 in [0, 1]."""
+    """Return the scene's window of its photograph, (H, W, 3) float32 in [0, 1]."""
     try:
         from skimage import data
     except ImportError:
@@ -99,44 +103,63 @@ def photograph(scene: Scene) -> np.ndarray:
     return to_float(photo[top : top + height, left : left + width, order])
 
 
-def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
-    """Write a small SID data set under `root`; yield a table row a scene as it is done.
+def write_demo(kind: str, folder: Path, camera: Camera, seed: int, force: bool) -> Optional[list[list]]:
+    """Write a kind of demo data; return a table row for each scene, or None if the data exist.
 
-    Sony/short, Sony/long and Sony_{train,test,val}_list.txt, with the authors' file names. The files
-    are DNG under the name .ARW, which LibRaw opens by their content.
+    `force` writes them again. Raises UserError if lists of another SID data set would be replaced.
+    """
+    manifest = folder / f"{kind}.json"
+    wanted = {"version": VERSION, "seed": seed, "camera": camera.model_dump(mode="json")}
+    try:
+        made = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        made = None
+    if made == wanted and not force:
+        return None
+    if made is None and not force and kind in _LISTS:
+        for path in sorted(folder.glob(_LISTS[kind])):
+            raise UserError(f"{path}: was not made by this command; choose another --output")
+    _write_text(manifest, "{}")  # until everything is written, so that an interrupted run is made again
+    rows = list(KINDS[kind](folder, camera, seed))
+    _write_text(folder / "README.txt", SOURCES)
+    _write_text(manifest, json.dumps(wanted))
+    return rows
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
+    """Write a small SID data set under `root`; yield a table row for each finished scene.
+
+    It has Sony/short, Sony/long and Sony_{train,test,val}_list.txt, with the authors' file names. The files
+    are DNG with the suffix .ARW; LibRaw goes by their content.
     """
     return _write_tree(root, camera, seed, dict(enumerate(SCENES)), "Sony", "ARW")
 
 
 def write_xtrans_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
-    """Write the same of an X-Trans sensor, much smaller: Fuji/short, Fuji/long and its lists."""
+    """Write a much smaller SID data set of an X-Trans sensor: Fuji/short, Fuji/long and its lists."""
     return _write_tree(root, camera, seed, dict(enumerate(XTRANS_SCENES, 2000)), "Fuji", "RAF")
 
 
 def _write_tree(
     root: Path, camera: Camera, seed: int, scenes: dict[int, Scene], folder: str, suffix: str
 ) -> Iterator[list]:
-    """`scenes`: each under the number that, with the seed, its random values follow from."""
+    """`scenes`: by number, which with the seed determines the scene's random values."""
     lists: dict[str, list[str]] = {}
     for number, scene in scenes.items():
         rng = np.random.default_rng([seed, number])
-        white_balance = _light(camera, rng)
-        light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
+        light, fields = _photographed(scene, camera, rng)
         long = f"{folder}/long/{scene.id}_00_10s.{suffix}"
-        common = {
-            "pattern": scene.pattern,
-            "black_level": camera.black_level,
-            "white_level": camera.white_level,
-            "white_balance": white_balance,
-            "color_matrix": camera.color_matrix,
-            "iso": ISO,
-        }
-        # The reference is the average of many frames' worth of light, as good as noiseless.
-        write_dng(root / long, _clean(camera, light), exposure_time=LONG_SECONDS, **common)
+        # The reference has no noise, like the average of many frames.
+        write_dng(root / long, _clean(camera, light), exposure_time=LONG_SECONDS, iso=ISO, **fields)
         for seconds in SHORT_SECONDS:
             short = f"{folder}/short/{scene.id}_00_{seconds}s.{suffix}"
             values = camera.expose(light, ISO, rng, min(LONG_SECONDS / float(seconds), MAX_RATIO))
-            write_dng(root / short, values, exposure_time=float(seconds), **common)
+            write_dng(root / short, values, exposure_time=float(seconds), iso=ISO, **fields)
             lists.setdefault(scene.split, []).append(f"./{short} ./{long} ISO{ISO} F8")
         height, width = light.shape
         yield [
@@ -148,60 +171,62 @@ def _write_tree(
             f"{', '.join(SHORT_SECONDS)} of 10 s",
         ]
     for split, lines in lists.items():
-        with atomic_path(root / f"{folder}_{split}_list.txt") as path:
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _write_text(root / f"{folder}_{split}_list.txt", "\n".join(lines) + "\n")
 
 
 def write_srgb_pairs(root: Path, camera: Camera, seed: int, size: int = 256) -> Iterator[list]:
-    """Write noisy and clean sRGB patches under `root`/{train,val}/{input,groundtruth}; yield table rows.
+    """Write noisy and clean sRGB patches to ROOT/pairs/{train,val}/{input,groundtruth}; yield table rows.
 
-    The noise is a sensor's, before demosaicing and tone curve: correlated between neighbours and
-    weaker in the light, as in SIDD. The photographs of SID's test scenes are the validation set.
+    The noise is added before demosaicing and tone curve, so that it is correlated between neighbours and
+    weaker in bright areas, as in SIDD. The photographs of SID's test scenes are the validation set.
     """
     for number, scene in enumerate(SCENES):
-        if scene.split == "val":  # nearly black: says little of noise in pictures
+        if scene.split == "val":  # nearly black, so its patches show little noise
             continue
         rng = np.random.default_rng([seed, 1000 + number])
         split = "train" if scene.split == "train" else "val"
-        white_balance = _light(camera, rng)
-        light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
-        fields = {
-            "pattern": scene.pattern,
-            "black_level": camera.black_level,
-            "white_level": camera.white_level,
-            "white_balance": white_balance,
-            "color_matrix": camera.color_matrix,
-        }
+        light, fields = _photographed(scene, camera, rng)
         clean = _develop(dng_bytes(_clean(camera, light), **fields))
         noisy = [_develop(dng_bytes(camera.expose(light, iso, rng), **fields)) for iso in PAIR_ISOS]
-        places = [
+        corners = [
             (top, left) for top in _starts(light.shape[0], size) for left in _starts(light.shape[1], size)
         ]
-        for place, (top, left) in enumerate(places):
-            part = np.s_[top : top + size, left : left + size]
-            name = f"{scene.id}_{place}.png"
-            write_image(root / split / "input" / name, noisy[(number + place) % len(noisy)][part])
-            write_image(root / split / "groundtruth" / name, clean[part])
+        for patch, (top, left) in enumerate(corners):
+            window = np.s_[top : top + size, left : left + size]
+            name = f"{scene.id}_{patch}.png"
+            write_image(root / "pairs" / split / "input" / name, noisy[(number + patch) % len(noisy)][window])
+            write_image(root / "pairs" / split / "groundtruth" / name, clean[window])
         yield [
             scene.id,
             split,
             scene.photo,
-            f"{len(places)} of {size}x{size}",
+            f"{len(corners)} of {size}x{size}",
             scene.pattern,
             "ISO " + ", ".join(map(str, PAIR_ISOS)),
         ]
 
 
 def _starts(side: int, size: int) -> list[int]:
-    """Evenly spread patches over a side; neighbours share less than half of their pixels."""
+    """Return the starts of patches that cover a side evenly; neighbours share less than half."""
     return np.linspace(0, side - size, round(side / size)).astype(int).tolist()
 
 
-def _light(camera: Camera, rng: np.random.Generator) -> tuple[float, ...]:
-    """White balance of a scene: the camera's, under light that is a little warmer or colder."""
+def _photographed(
+    scene: Scene, camera: Camera, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the light behind the colour filters, (H, W), 1 = saturation, and `dng_bytes`'s fields."""
+    # The camera's white balance, for a little warmer or colder light.
     warmth = rng.uniform(-0.12, 0.12)
     red, green, blue = camera.white_balance
-    return round(red * (1 + warmth), 3), green, round(blue * (1 - warmth), 3)
+    white_balance = round(red * (1 + warmth), 3), green, round(blue * (1 - warmth), 3)
+    light = mosaic(radiance(photograph(scene), camera.color_matrix, white_balance), scene.pattern)
+    return light, {
+        "pattern": scene.pattern,
+        "black_level": camera.black_level,
+        "white_level": camera.white_level,
+        "white_balance": white_balance,
+        "color_matrix": camera.color_matrix,
+    }
 
 
 def _clean(camera: Camera, light: np.ndarray) -> np.ndarray:
@@ -212,3 +237,7 @@ def _clean(camera: Camera, light: np.ndarray) -> np.ndarray:
 def _develop(content: bytes) -> np.ndarray:
     with rawpy.imread(io.BytesIO(content)) as raw:
         return raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=8, user_flip=0)
+
+
+KINDS = {"sid": write_sid_tree, "xtrans": write_xtrans_tree, "srgb": write_srgb_pairs}
+_LISTS = {"sid": "Sony_*_list.txt", "xtrans": "Fuji_*_list.txt"}

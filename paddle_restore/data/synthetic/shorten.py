@@ -1,4 +1,4 @@
-"""Short exposures from long ones, on the fly: training without dark photographs."""
+"""Short exposures made from long ones: training without dark photographs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NoiseOptions(Options):
 
 
 class ShortExposures:
-    """Makes what the camera of `options` would have seen in a fraction of the exposure time."""
+    """Makes short exposures by the camera of `options` from long ones."""
 
     def __init__(self, options: NoiseOptions):
         self.options = options
@@ -47,18 +47,18 @@ class ShortExposures:
     def make(self, long: RawImage, rng: np.random.Generator) -> tuple[RawImage, float]:
         """Return a noisy short exposure of the clean `long` one, and its amplification ratio.
 
-        Its levels are the camera's; pixels saturated in `long` count as just saturated. Raises
-        UserError where neither the recipe nor the file says the ISO.
+        It has the camera's levels. Pixels that are saturated in `long` count as just saturated. Raises
+        UserError if neither the recipe nor the file has the ISO.
         """
         ratio = _draw(self.options.ratio, rng)
         iso = _draw(self.options.iso or (long.iso, long.iso), rng)
         if iso <= 0:
             raise UserError(f"{long.path}: does not say its ISO; set data.noise.iso")
-        mosaic = self.camera.expose(long.normalised()[0], iso, rng, ratio)
+        black = float(self.camera.black_level)
         short = replace(
             long,
-            mosaic=mosaic,
-            black_level=(float(self.camera.black_level),) * 4,
+            mosaic=self.camera.expose(long.normalised()[0], iso, rng, ratio),
+            black_level=(black, black, black, black),
             white_level=float(self.camera.white_level),
             exposure_time=long.exposure_time / ratio,
             iso=iso,

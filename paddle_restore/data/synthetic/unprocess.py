@@ -1,11 +1,10 @@
-"""sRGB photograph -> what a camera's sensor would have seen.
+"""sRGB photograph -> values of a camera's sensor.
 
-Source: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, section 3:
-the camera's pipeline inverted step by step. The pipeline inverted here is LibRaw's, so that its
-development of the mosaic gives the photograph back. Two steps differ from the paper: LibRaw's
-tone curve and gamma are one curve (ITU-R BT.709), and highlights keep their value where the
-paper bends them towards saturation, because a short exposure is the same radiance divided by the
-ratio and bent highlights would turn magenta in it.
+Source: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, section 3, which inverts
+a camera's pipeline step by step. Here LibRaw's pipeline is inverted, so that LibRaw develops the mosaic to
+the photograph. Two steps differ from the paper. Tone curve and gamma are LibRaw's one curve (ITU-R BT.709).
+Highlights keep their values, and the paper bends them towards saturation: a short exposure is the same
+radiance divided by the ratio, in which bent highlights would turn magenta.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _XYZ_FROM_SRGB = np.array(
 
 
 def radiance(photo: np.ndarray, color_matrix: Sequence[float], white_balance: Sequence[float]) -> np.ndarray:
-    """Return the camera's linear RGB of `photo`, before the mosaic, neither noisy nor clipped above.
+    """Return the camera's linear RGB of `photo`, without mosaic and noise, not clipped above.
 
     photo          (H, W, 3), sRGB in [0, 1]
     color_matrix   XYZ (D65) -> camera RGB, nine numbers row by row
@@ -39,7 +38,7 @@ def radiance(photo: np.ndarray, color_matrix: Sequence[float], white_balance: Se
 
 
 def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
-    """Return the (H, W) values of (H, W, 3) `rgb` that the colour filters of `pattern` let through.
+    """Return the (H, W) mosaic of (H, W, 3) `rgb` behind the colour filters of `pattern`.
 
     `pattern` has 4 or 36 letters R, G, B, row by row from the top left corner.
     """
@@ -58,6 +57,6 @@ def _linear(photo: np.ndarray) -> np.ndarray:
 
 
 def _camera_from_srgb(color_matrix: Sequence[float]) -> np.ndarray:
-    """Linear sRGB -> white-balanced camera RGB. Rows sum to 1: white stays white."""
+    """Return the matrix linear sRGB -> white-balanced camera RGB. Rows sum to 1: white stays white."""
     matrix = np.asarray(color_matrix, float).reshape(3, 3) @ _XYZ_FROM_SRGB
     return matrix / matrix.sum(axis=1, keepdims=True)

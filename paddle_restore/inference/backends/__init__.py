@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Protocol
+
+import numpy as np
 
 from paddle_restore.devices import check_device_name, thread_count
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.network import OpenedNetwork
 from paddle_restore.inference.package import Package, read_package
 from paddle_restore.registry import find_modules
 
@@ -24,6 +25,22 @@ EAGER = "eager"
 """What the command line calls a network's own code (`inference.eager`), which runs no exported folder."""
 PRECISIONS = ("fp32", "bf16", "fp16")
 """fp32 everywhere; bf16 on CPUs that have it, by Paddle Inference and OpenVINO; fp16 on GPUs."""
+
+
+class Network(Protocol):
+    """A function of arrays: (N, C, H, W) float32 [, noise] -> (N, 3, scale*H, scale*W) float32.
+
+    H and W are multiples of `spec.multiple`. A network with a latent takes its noise as the second array.
+    """
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
+
+
+class OpenedNetwork(Network, Protocol):
+    """A network that a backend runs: `name` is what reports print, `threads` are those of a CPU."""
+
+    name: str
+    threads: int
 
 
 def find_backends() -> dict[str, str]:

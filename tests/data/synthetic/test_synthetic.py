@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_files(demo, tmp_path, capsys):
     assert filecmp.cmpfiles(demo, tmp_path, names, shallow=False)[0] == names
     capsys.readouterr()
     make_demo(tmp_path)
-    assert capsys.readouterr().out.count("there already") == len(prepare_demo.KINDS)
+    assert capsys.readouterr().out.count("there already") == len(scenes.KINDS)
     assert json.loads((tmp_path / "sid.json").read_text())["seed"] == 0
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_demo_is_finished_by_the_next_run(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(prepare_demo.KINDS, "sid", interrupted)
+        patch.setitem(scenes.KINDS, "sid", interrupted)
         with pytest.raises(KeyboardInterrupt):
             make_demo(tmp_path, "--kind", "sid", "--force")
     (tmp_path / "Sony/long/00001_00_10s.ARW").unlink()

@@ -8,7 +8,11 @@ import pytest
 
 from paddle_restore import create_model
 from paddle_restore.engine.objectives import build_objective
-from paddle_restore.engine.self_supervised import Neighbor2NeighborOptions, draw_neighbours, sub_images
+from paddle_restore.engine.objectives.neighbor2neighbor import (
+    Neighbor2NeighborOptions,
+    draw_neighbours,
+    sub_images,
+)
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 

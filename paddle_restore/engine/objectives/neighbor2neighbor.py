@@ -15,14 +15,14 @@ import numpy as np
 import paddle
 from pydantic import Field
 
+from paddle_restore.engine.objectives import OBJECTIVES, Losses, ObjectiveKind, ObjectiveOptions
 from paddle_restore.errors import UserError
-from paddle_restore.options import Options
 
 # The cell's pixels are numbered 0 1 / 2 3; each pair are neighbours, in both orders.
 _PAIRS = np.array([(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (2, 0), (1, 3), (3, 1)])
 
 
-class Neighbor2NeighborOptions(Options):
+class Neighbor2NeighborOptions(ObjectiveOptions):
     """Learn from noisy pictures alone (Huang et al., CVPR 2021)."""
 
     kind: Literal["neighbor2neighbor"] = "neighbor2neighbor"
@@ -41,7 +41,7 @@ class Neighbor2Neighbor:
     def __init__(self, options: Neighbor2NeighborOptions):
         self.regulariser, self.spacing = options.regulariser, options.spacing
 
-    def __call__(self, model: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, model: paddle.nn.Layer, batch: dict[str, Any]) -> Losses:
         noisy = batch["input"]
         spec = model.spec
         if spec.raw or spec.scale != 1:
@@ -61,14 +61,16 @@ class Neighbor2Neighbor:
         return {"reconstruction": reconstruction, "consistency": consistency, "loss": loss}
 
 
-def draw_neighbours(picture: Any, spacing: int) -> Any:
+def draw_neighbours(picture: paddle.Tensor, spacing: int) -> paddle.Tensor:
     """Draw which two pixels each cell gives: (N, 1, cells, 2) as numbers of `sub_images`."""
     n, _, h, w = picture.shape
     drawn = paddle.randint(0, len(_PAIRS), [n * (h // (2 * spacing)) * (w // (2 * spacing)) * spacing**2])
     return paddle.to_tensor(_PAIRS)[drawn].reshape([n, 1, -1, 2])
 
 
-def sub_images(picture: Any, choice: Any, spacing: int) -> tuple[Any, Any]:
+def sub_images(
+    picture: paddle.Tensor, choice: paddle.Tensor, spacing: int
+) -> tuple[paddle.Tensor, paddle.Tensor]:
     """(N, C, H, W) -> two of (N, C, H/2, W/2), of neighbours `spacing` pixels apart.
 
     With a spacing of s the picture is s x s interleaved ones, whose cells are drawn from apart and laid
@@ -84,3 +86,6 @@ def sub_images(picture: Any, choice: Any, spacing: int) -> tuple[Any, Any]:
         mask = paddle.nn.functional.one_hot(choice[..., index], 4).astype(cells.dtype)
         parts.append((cells * mask).sum(axis=-1).reshape([n, c, rows * s, columns * s]))
     return parts[0], parts[1]
+
+
+OBJECTIVES.add("neighbor2neighbor", ObjectiveKind(Neighbor2NeighborOptions, Neighbor2Neighbor))
