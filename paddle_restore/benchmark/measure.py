@@ -39,7 +39,7 @@ def measure_apart(**options: Any) -> dict[str, Any]:
     if done.returncode < 0:
         raise UserError(
             f"{options['network']}: its process was ended by signal {-done.returncode}, "
-            "most likely for want of memory; try a smaller --input_size"
+            "most likely because memory ran out; try a smaller --input_size"
         )
     if done.returncode:
         raise UserError((done.stderr.strip().splitlines() or ["failed"])[-1].removeprefix("error: "))

@@ -1,4 +1,4 @@
-"""Restore files: one command in three spellings, which differ in how they name the network."""
+"""Restore files: one command with three names, which differ in how the network is given."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Restore:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--model",
-            required=True,
             metavar="DIR|ID",
-            help="exported folder, or a network's id with --weights",
+            help="exported folder, or a network's id with --weights "
+            "(default: the network for noisy pictures that comes with the package)",
         )
         parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
         add_backend(parser)
@@ -103,26 +103,35 @@ class Predict:
 
         model = load_model(config, args.weights)
         tiling = Tiling(args.tile, args.memory)
-        forward = Forward(EagerNetwork(model), model.spec, averaging_of(args), tiling, args.batch_size)
+        averaging, batch_size = averaging_of(args), args.batch_size
+        network = EagerNetwork(model)
+        forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
         return _restore(Restorer.of(forward, preprocess_of(config)), args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add what all spellings have: how the network is run, and what is written."""
+    """Add the options of all three commands: how the network runs and what is written."""
     add_device(parser)
     add_averaging(parser)
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="of networks that restore pictures: 0 changes nothing, 1 is the network's own result, 1.5 more",
+    )
     parser.add_argument(
         "--tile",
         type=_tile,
         default="auto",
         metavar="auto|none|N",
-        help="side of the pieces that the network gets, in pixels; auto: as large as --memory allows",
+        help="side of the tiles in pixels; auto: as large as --memory allows",
     )
     parser.add_argument(
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
     )
     parser.add_argument(
-        "--batch_size", type=positive, default=1, metavar="N", help="pieces or small pictures at once"
+        "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
     )
     parser.add_argument(
         "--output",
@@ -146,7 +155,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         choices=("keep", "none"),
         default="keep",
-        help="colour profile and EXIF (place and camera too) of the input: written along, or left out",
+        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -163,7 +172,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
         help="m of an estimated ratio, which it multiplies (default: the recipe's)",
     )
-    parser.add_argument("--skip_existing", action="store_true", help="leave pictures that are there already")
+    parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="append a line of JSON for every file to this one"
     )
@@ -193,13 +202,15 @@ def _ratio(text: str) -> Optional[float]:
     return value
 
 
-def _open(args: argparse.Namespace, model: Union[str, Path], weights: Optional[Path] = None) -> Restorer:
+def _open(
+    args: argparse.Namespace, model: Union[str, Path, None], weights: Optional[Path] = None
+) -> Restorer:
     averaging = averaging_of(args)
     args.device = use_device(args.device)
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=thread_count())
+    return Restorer(model, weights, *options, threads=thread_count(), strength=args.strength)
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:

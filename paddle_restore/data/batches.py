@@ -156,15 +156,13 @@ def batches(
     samples, keys = Samples(dataset, order.seed, latent, max_unreadable), _Batches(order, first, last)
     # Without workers Paddle's loader reads in a thread, and hangs if a sample raises.
     stream = (
-        _from_workers(samples, keys, workers)
-        if workers
-        else (_collate([samples[k] for k in b]) for b in keys)
+        _from_workers(samples, keys, workers) if workers else (collate([samples[k] for k in b]) for b in keys)
     )
     for batch in stream:
-        yield _to_tensors(batch)
+        yield to_tensors(batch)
 
 
-def _collate(samples: list[Sample]) -> dict[str, Any]:
+def collate(samples: list[Sample]) -> dict[str, Any]:
     """Stack the samples' arrays and list their texts."""
     for sample in samples:
         if _ERROR in sample or _TRACEBACK in sample:
@@ -176,7 +174,7 @@ def _collate(samples: list[Sample]) -> dict[str, Any]:
     return {**batch, UNREADABLE: unreadable} if unreadable else batch
 
 
-def _to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
+def to_tensors(batch: dict[str, Any]) -> dict[str, Any]:
     if _ERROR in batch:
         raise UserError(batch[_ERROR])
     if _TRACEBACK in batch:
@@ -192,7 +190,7 @@ def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[di
         samples,
         batch_sampler=keys,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         return_list=True,
         worker_init_fn=_obey_only_parent,
     )

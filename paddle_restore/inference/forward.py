@@ -20,6 +20,8 @@ from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 # The eight flips and transpositions, the identity first.
 TRANSFORMS: tuple[Transform, ...] = tuple((bool(i & 1), bool(i & 2), bool(i & 4)) for i in range(8))
 
+MAX_STRENGTH = 1.5
+
 
 @dataclass(frozen=True)
 class Averaging:
@@ -50,6 +52,8 @@ class Forward:
 
     batch_size  windows of one size that the network gets at once
     own_noise   the network draws its latent's noise itself, so only whole frames can be run
+    strength    s of input + s * (output - input), from 0 (the input itself) to MAX_STRENGTH; only of networks
+                that take a picture to a picture of the same size
     """
 
     network: Network
@@ -58,10 +62,23 @@ class Forward:
     tiling: Tiling = field(default_factory=Tiling)
     batch_size: int = 1
     own_noise: bool = False
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UserError(f"batch_size must be 1 or more, not {self.batch_size!r}")
+        if not 0 <= self.strength <= MAX_STRENGTH:
+            raise UserError(f"strength must be a number from 0 to {MAX_STRENGTH}, not {self.strength!r}")
+        if self.strength != 1 and not self.has_strength(self.spec):
+            raise UserError(
+                f"strength: {self.spec.id} develops raw files; only networks that restore pictures have a "
+                "strength; leave it out"
+            )
+
+    @staticmethod
+    def has_strength(spec: ModelSpec) -> bool:
+        """Whether a network's output can be blended with its input."""
+        return not spec.raw and spec.scale == 1
 
     def run(
         self,
@@ -137,6 +154,8 @@ class Forward:
                 f"{self.spec.id} gave no picture (its output has shape {outputs.shape} and may hold NaN); "
                 "check the weights, the spec and the input's levels and ratio"
             )
+        if self.strength != 1:
+            outputs = arrays[0] + np.float32(self.strength) * (outputs - arrays[0])
         for tile, output in zip(tiles, outputs):
             # In place: copying a large picture takes up to a tenth of the network's time.
             clipped = np.clip(output, 0, 1, out=output if output.flags.writeable else None)

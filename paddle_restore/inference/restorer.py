@@ -23,6 +23,7 @@ from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.package import Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
+from paddle_restore.shipped import PICTURES, is_shipped, shipped_folder
 
 Source = Union[str, Path, np.ndarray, RawImage]
 """A file, a picture (H, W, 3) or (H, W) as uint8, uint16 or float in [0, 1], or a raw frame."""
@@ -45,6 +46,7 @@ class Restored:
 class Restorer:
     """A network with what it needs to take files: raw files or pictures, by its spec.
 
+    restorer = Restorer()                           # the weights that come with the package
     restorer = Restorer("exported/mirnet_v2")
     picture = restorer("noisy.jpg")                 # (H, W, 3) float32 in [0, 1]
     restorer.save("noisy.jpg", "clean.jpg")         # in the input's depth, with its metadata
@@ -52,7 +54,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: Union[str, Path],
+        model: Union[str, Path, None] = None,
         weights: Union[str, Path, None] = None,
         backend: Optional[str] = None,
         precision: str = "fp32",
@@ -62,11 +64,13 @@ class Restorer:
         batch_size: int = 1,
         averaging: Optional[Averaging] = None,
         threads: Optional[int] = None,
+        strength: float = 1.0,
     ):
         """Open an exported folder, or a network by its id with a weights file, which its own code runs.
 
-        model       folder of export_model.py, or an id such as "mirnet_v2"
-        weights     model.pdparams, for an id only
+        model       folder of export_model.py, or an id such as "mirnet_v2"; None takes the network for noisy
+                    pictures whose weights come with the package
+        weights     model.pdparams, for an id only; an id whose weights come with the package needs none
         backend     "paddle" (Paddle Inference, the default for a folder), "onnx", "openvino"; an id has
                     "eager" only
         precision   "fp32", or "bf16" where backend and processor have it
@@ -76,10 +80,15 @@ class Restorer:
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
         threads     of an exported folder on a CPU, by default `devices.thread_count()`
+        strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures
 
         Raises UserError for whatever cannot be opened together.
         """
         tiling = Tiling(tile, memory)
+        if model is None and weights is not None:
+            raise UserError(f"{weights}: weights need the id of their network; name it as model")
+        if model is None or (weights is None and not Path(model).is_dir() and is_shipped(str(model))):
+            model = shipped_folder(str(model or PICTURES))
         if Path(model).is_dir():
             network, spec, self.preprocess, own_noise = _open_folder(
                 Path(model), weights, backend or DEFAULT, device, precision, threads
@@ -92,7 +101,8 @@ class Restorer:
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
                 "export it with --noise input, or use tile none"
             )
-        self.forward = Forward(network, spec, averaging or Averaging(), tiling, batch_size, own_noise)
+        averaging = averaging or Averaging()
+        self.forward = Forward(network, spec, averaging, tiling, batch_size, own_noise, strength)
 
     @classmethod
     def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:

@@ -12,8 +12,8 @@ from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, 
 from paddle_restore.data.datasets.pairs import PairsEval, PairsOptions
 from paddle_restore.data.files import list_files
 from paddle_restore.data.formats import is_picture
-from paddle_restore.data.image import read_image, to_float
-from paddle_restore.data.pixels import random_flips, random_window
+from paddle_restore.data.image import read_image
+from paddle_restore.data.pixels import random_flips, random_window, to_float
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 
@@ -47,7 +47,8 @@ class NoisyTrain:
         """Return input and target, (3, crop, crop) float32 in [0, 1]."""
         path = self.files[index % len(self.files)]
         picture = read_image(path)
-        top, left = random_window(picture.shape[0], picture.shape[1], self.crop, rng, str(path))
+        height, width = picture.shape[:2]
+        top, left = random_window(height, width, self.crop, rng, str(path))
         crop = picture[top : top + self.crop, left : left + self.crop].transpose(2, 0, 1)
         (crop,) = random_flips(rng, crop, odds=(0.5, 0.5, 0.5))
         values = np.ascontiguousarray(to_float(crop))

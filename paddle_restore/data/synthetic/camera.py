@@ -242,14 +242,13 @@ def _malvar(values: np.ndarray, d: Development) -> np.ndarray:
     rgb = np.empty((*values.shape, 3), np.float32)
     for position, letter in enumerate(d.pattern):
         at = (slice(position // 2, None, 2), slice(position % 2, None, 2))
-        own = "RGB".index(letter)
+        cells, own = rgb[at], "RGB".index(letter)
+        cells[..., own] = values[at]
         if letter == "G":
             beside = "RGB".index(d.pattern[position ^ 1])  # the other colour of this row
-            others = {beside: row, 2 - beside: column}
+            cells[..., beside], cells[..., 2 - beside] = row[at], column[at]
         else:
-            others = {1: green, 2 - own: opposite}
-        for channel, plane in {own: values, **others}.items():
-            rgb[..., channel][at] = plane[at]
+            cells[..., 1], cells[..., 2 - own] = green[at], opposite[at]
     return rgb / d.white_balance.astype(np.float32)
 
 
@@ -283,7 +282,7 @@ def _jpeg(picture: np.ndarray, d: Development) -> np.ndarray:
     options = [cv2.IMWRITE_JPEG_QUALITY, d.jpeg_quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     coded = cv2.imencode(".jpg", picture[..., ::-1], options)[1]
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    assert decoded is not None  # OpenCV's own encoder wrote it
+    assert decoded is not None
     return decoded[..., ::-1]
 
 
