@@ -27,13 +27,21 @@ T = TypeVar("T")
 
 
 def find_modules(folder: str) -> dict[str, str]:
-    """Return the modules of a folder and of its entry points: name -> dotted name; none is imported.
+    """Return the modules of a folder, then those of its entry points: name -> dotted name; none is imported.
 
-    A module of another package cannot take the name of one of ours.
+    An entry point whose name is taken, by a module of ours or by another package, costs a warning.
     """
-    found = {point.name: point.value.partition(":")[0] for point in _entry_points(folder)}
     own = pkgutil.iter_modules(import_module(folder).__path__)
-    return {**found, **{module.name: f"{folder}.{module.name}" for module in own}}
+    found = {module.name: f"{folder}.{module.name}" for module in own}
+    for point in _entry_points(folder):
+        module = point.value.partition(":")[0]
+        if found.setdefault(point.name, module) != module:
+            warnings.warn(
+                f"entry point {point.name!r} of {folder}: {module} is left out, because {found[point.name]} has "
+                "this name; name the entry point otherwise",
+                stacklevel=2,
+            )
+    return found
 
 
 def _entry_points(group: str) -> list[EntryPoint]:

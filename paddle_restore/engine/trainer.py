@@ -300,6 +300,7 @@ class Trainer:
         metric, before = self.config.eval.best_metric, self.state.best
         score = self.result.get(metric, math.nan)
         if not math.isfinite(score):
+            self.log.text(f"warning: {metric} is {score}, so this evaluation does not choose best_model")
             return
         if before and before.metric == metric:
             better = score > before.score if PROTOCOLS[metric].higher_is_better else score < before.score

@@ -271,5 +271,10 @@ def _open_model(
     check_device(device)
     paddle.set_device(device)
     model = create_model(id)
-    load_weights(model, Path(weights))
+    try:
+        load_weights(model, Path(weights))
+    except UserError as error:
+        raise UserError(
+            f"{error}; {id} is built with its default arguments: for others, export it or use predict"
+        ) from None
     return EagerNetwork(model), model.spec

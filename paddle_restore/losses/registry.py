@@ -25,6 +25,14 @@ def register(loss: Loss) -> Loss:
     return loss
 
 
+def _one_number(name: str, value: paddle.Tensor) -> paddle.Tensor:
+    if value.size != 1:
+        raise UserError(
+            f"loss {name!r} returns the shape {value.shape}, and a loss is one number: take its mean"
+        )
+    return value
+
+
 def build_losses(
     weights: Mapping[str, float],
 ) -> Callable[[paddle.Tensor, paddle.Tensor], dict[str, paddle.Tensor]]:
@@ -41,7 +49,7 @@ def build_losses(
     def losses(pred: paddle.Tensor, target: paddle.Tensor) -> dict[str, paddle.Tensor]:
         with paddle.amp.auto_cast(enable=False):
             pred, target = pred.astype("float32"), target.astype("float32")
-            values = {name: function(pred, target) for name, function in functions.items()}
+            values = {name: _one_number(name, function(pred, target)) for name, function in functions.items()}
             values["loss"] = sum(weight * values[name] for name, weight in weights.items())
         return values
 

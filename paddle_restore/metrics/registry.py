@@ -68,10 +68,7 @@ def evaluate(picture: np.ndarray, reference: np.ndarray | None, protocols: Itera
     _check(pictures)
     if not all(np.isfinite(array).all() for array in pictures):
         return {protocol.name: math.nan for protocol in chosen}
-    return {
-        protocol.name: protocol.function(*(pictures if protocol.needs_reference else pictures[:1]))
-        for protocol in chosen
-    }
+    return {protocol.name: _measure(protocol, pictures) for protocol in chosen}
 
 
 def psnr(picture: np.ndarray, reference: np.ndarray, protocol: str = "psnr") -> float:
@@ -82,6 +79,15 @@ def psnr(picture: np.ndarray, reference: np.ndarray, protocol: str = "psnr") -> 
 def ssim(picture: np.ndarray, reference: np.ndarray, protocol: str) -> float:
     """Structural similarity, at most 1, by one of the `ssim_*` protocols; see `evaluate`."""
     return _evaluate_one("ssim", picture, reference, protocol)
+
+
+def _measure(protocol: Protocol, pictures: list[np.ndarray]) -> float:
+    value = protocol.function(*(pictures if protocol.needs_reference else pictures[:1]))
+    if np.ndim(value):
+        raise UserError(
+            f"metric protocol {protocol.name!r} returns the shape {np.shape(value)}, and a metric is one number"
+        )
+    return float(value)
 
 
 def _evaluate_one(kind: str, picture: np.ndarray, reference: np.ndarray, protocol: str) -> float:

@@ -100,3 +100,11 @@ def test_mistakes_are_one_line():
         build_losses({"ms_ssim": 1.0})(small, small)
     with pytest.raises(UserError, match="11x11"):
         LOSSES["ssim"](small[:, :, :10], small[:, :, :10])
+
+
+def test_a_loss_that_is_no_number_is_named(monkeypatch):
+    list(LOSSES)  # ours are loaded
+    monkeypatch.setitem(LOSSES._parts, "pixels", lambda pred, target: (pred - target).abs())
+    pictures = paddle.zeros([2, 3, 8, 8])
+    with pytest.raises(UserError, match=r"'pixels' returns the shape \[2, 3, 8, 8\]"):
+        build_losses({"pixels": 1.0})(pictures, pictures)
