@@ -1,4 +1,4 @@
-"""Decoded frames of raw files, and their cache on disk, of which a crop reads only its own bytes.
+"""Decoded frames of raw files and their cache on disk. A crop reads only its own bytes of it.
 
 A cache is a folder with `manifest.json`. Below it each frame is a file, at the path that the raw file has
 below the data's root: NAME.mosaic (the sensor's values) or NAME.target (LibRaw's picture). A file is a header
@@ -48,7 +48,7 @@ class Frames(Protocol):
 
 
 class DecodedFrames:
-    """Decode at every access: needs no disk, and takes the whole time each time."""
+    """Decode at every access: slow, but needs no disk."""
 
     def __init__(self, black_level: Optional[float] = None, white_level: Optional[float] = None):
         self.levels = (black_level, white_level)
@@ -63,7 +63,7 @@ class DecodedFrames:
 
 
 class FrameHeader(BaseModel):
-    """What RawImage holds beside the pixels, with the file's own levels."""
+    """The fields of RawImage except the pixels, with the file's own levels."""
 
     pattern: str
     black_level: tuple[float, float, float, float]

@@ -23,7 +23,7 @@ def find_lists(root: Path, pattern: str) -> list[Path]:
         raise UserError(f"{root}: no such folder")
     names = sorted(path.relative_to(root) for path in root.glob(pattern))
     if not names:
-        raise UserError(f"{root}: holds no {pattern}; the lists lie beside the folders Sony and Fuji")
+        raise UserError(f"{root}: holds no {pattern}; the lists must be next to the folders Sony and Fuji")
     return names
 
 
