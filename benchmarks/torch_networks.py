@@ -269,7 +269,7 @@ class ReluBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
-class NAFBlock(nn.Module):
+class PoollessBlock(nn.Module):
     """Chen et al., Simple Baselines for Image Restoration, ECCV 2022, less its attention, which pools."""
 
     def __init__(self, channels):
@@ -322,15 +322,83 @@ class DenoiseUNet(nn.Module):
         return x + F.pixel_shuffle(self.last(y), 2)
 
 
+class ChannelNorm(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-6).permute(0, 3, 1, 2)
+
+
+def gate(x):
+    first, second = x.chunk(2, 1)
+    return first * second
+
+
+class GatedBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        c = channels
+        self.norm1, self.norm2 = ChannelNorm(c), ChannelNorm(c)
+        self.conv1, self.conv2, self.conv3 = conv(c, 2 * c, 1), conv(2 * c, 2 * c, 3, 2 * c), conv(c, c, 1)
+        self.conv4, self.conv5, self.attention = conv(c, 2 * c, 1), conv(c, c, 1), conv(c, c, 1)
+        self.beta, self.gamma = (nn.Parameter(torch.zeros(1, c, 1, 1)) for _ in range(2))
+
+    def forward(self, x):
+        y = gate(self.conv2(self.conv1(self.norm1(x))))
+        y = y * self.attention(F.adaptive_avg_pool2d(y, 1))
+        x = x + self.conv3(y) * self.beta
+        return x + self.conv5(gate(self.conv4(self.norm2(x)))) * self.gamma
+
+
+class ShuffleUp(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = conv(channels, 2 * channels, 1, bias=False)
+
+    def forward(self, x):
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
+class NAFNet(nn.Module):
+    def __init__(self, width=32, encoder=(2, 2, 4, 8), middle=12, decoder=(2, 2, 2, 2)):
+        super().__init__()
+
+        def blocks(count, level):
+            return nn.Sequential(*(GatedBlock(width * 2**level) for _ in range(count)))
+
+        widths = [width * 2**level for level in range(4)]
+        self.first, self.last = conv(3, width, 3), conv(width, 3, 3)
+        self.encoder = nn.ModuleList(blocks(count, level) for level, count in enumerate(encoder))
+        self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, 2) for w in widths)
+        self.middle = blocks(middle, 4)
+        self.up = nn.ModuleList(ShuffleUp(2 * w) for w in reversed(widths))
+        self.decoder = nn.ModuleList(blocks(count, 3 - level) for level, count in enumerate(decoder))
+
+    def forward(self, x):
+        y, skips = self.first(x), []
+        for blocks, down in zip(self.encoder, self.down):
+            y = blocks(y)
+            skips.append(y)
+            y = down(y)
+        y = self.middle(y)
+        for up, blocks, skip in zip(self.up, self.decoder, reversed(skips)):
+            y = blocks(up(y) + skip)
+        return self.last(y) + x
+
+
 NETWORKS = {
     "denoise_unet": DenoiseUNet,
-    "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=NAFBlock),
+    "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=PoollessBlock),
     "sid_unet": lambda: SIDUNet(4, 2),
     "sid_unet_xtrans": lambda: SIDUNet(9, 3),
     "lamba": Lamba,
     "mirnet_v2": lambda: MIRNetV2(80, (1, 2, 4, 4)),
     "mirnet_v2_small": lambda: MIRNetV2(64, (1, 2, 4)),
     "invdn": InvDN,
+    "nafnet": NAFNet,
 }
 
 

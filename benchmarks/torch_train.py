@@ -39,7 +39,7 @@ from paddle_restore.data.files import atomic_path
 from paddle_restore.engine.config import Config, load_config
 from paddle_restore.engine.optim import learning_rate
 from paddle_restore.models.registry import model_spec
-from paddle_restore.weights.safetensors import save_safetensors
+from paddle_restore.weights.writer import save_safetensors
 
 
 def loss_log_mse(pred, target):

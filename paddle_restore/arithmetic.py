@@ -9,5 +9,5 @@ def ceil_div(number: int, divisor: int) -> int:
 
 
 def round_up(number: int, multiple: int) -> int:
-    """Return the least multiple of `multiple` that is not below `number`."""
+    """Return the smallest multiple of `multiple` that is not below `number`."""
     return ceil_div(number, multiple) * multiple

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that a user can correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Optional
 
 
 class UserError(Exception):
-    """One line that says what is wrong, where, and what to do; commands print it and exit with 2."""
+    """One line that says what is wrong, where and what to do. Commands print it and exit with code 2."""
 
 
 def line_of(text: object, max_length: Optional[int] = None) -> str:

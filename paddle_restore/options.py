@@ -1,4 +1,4 @@
-"""Validated options: what a recipe may say, each group beside the code that it drives."""
+"""Base of validated options, such as the sections of a recipe. Each group is defined where it is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Options(BaseModel):
-    """Base of every group of options: unknown keys are errors that name the nearest valid one."""
+    """Base of every group of options. Unknown keys are errors that name the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Keep libraries from printing about a broken file, and give back their settings afterwards."""
+"""Keep libraries from printing about a broken file, and restore their settings afterwards."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from paddle_restore.errors import line_of
 
 _lock = threading.Lock()
-_stderr = -1  # the true standard error, while threads are in `quiet`
+_stderr = -1  # the original standard error, while threads are in `quiet`
 
 
 class _Shared:
-    """A change of the process's settings that several threads may want at once; the last one undoes it."""
+    """A process-wide setting that several threads may need at once; the last one to leave restores it."""
 
     def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
         self.change, self.threads, self.undo = change, 0, ExitStack()
@@ -71,7 +71,7 @@ def _no_library_log() -> Iterator[None]:
 
 
 quiet = _Shared(_no_stderr)
-"""`with quiet():` sends what C code prints to standard error nowhere.
+"""`with quiet():` discards what C code prints to standard error.
 
 It holds for the whole process, so other threads report through `say`.
 """
@@ -81,7 +81,7 @@ quiet_libraries = _Shared(_no_library_log)
 
 
 def say_error(error: object) -> None:
-    """Print a user's mistake on standard error as one line."""
+    """Print a user error on standard error as one line."""
     say(f"error: {line_of(error)}")
 
 

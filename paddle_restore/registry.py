@@ -89,10 +89,10 @@ class Registry(Mapping[str, T]):
 
 
 def _import_foreign(name: str, module: str, kind: str) -> ModuleType | None:
-    """Import another package's module. One that fails costs a warning and not every command."""
+    """Import another package's module. If it fails, warn instead of failing every command."""
     try:
         return import_module(module)
-    except Exception as error:  # whatever a stranger's module raises
+    except Exception as error:  # another package's module may raise anything
         reason = f"{type(error).__name__}: {line_of(error, 200)}"
         warnings.warn(f"{kind} {name!r}: module {module} cannot be imported ({reason})", stacklevel=2)
         return None

@@ -58,6 +58,8 @@ NETWORKS = {
     "mirnet_v2": Network(arguments={"width": 16, "groups": [1, 2]}),
     "mirnet_v2_small": Network(arguments={"width": 16, "groups": [1]}),
     "invdn": Network(arguments={"width": 8, "blocks": 2}),
+    # The other recipes in configs/denoise start from these weights.
+    "denoise_unet": Network(recipe="configs/denoise/srgb.yml"),
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import _repository  # noqa: F401
+import _repository
 import numpy as np
 
 from paddle_restore.cli.common import preprocess_of
@@ -20,11 +20,12 @@ from paddle_restore.engine.config import load_config
 from paddle_restore.inference.export import export
 from paddle_restore.models import create_model
 from paddle_restore.weights import load_into, read_weights
-from paddle_restore.weights.safetensors import save_safetensors
+from paddle_restore.weights.writer import save_safetensors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("-c", "--config", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     args = parser.parse_args()

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 HEADERS = (
     *("network", "run by", "parameters", "GMac", "GMac (ptflops)", "peak memory MB"),
-    *("median ms", "quartiles ms", "least-most ms", "mean ms", "frames/s"),
+    *("median ms", "quartiles ms", "min-max ms", "mean ms", "frames/s"),
 )
 
 
@@ -39,7 +39,7 @@ def measure_apart(**options: Any) -> dict[str, Any]:
     if done.returncode < 0:
         raise UserError(
             f"{options['network']}: its process was ended by signal {-done.returncode}, "
-            "most likely for want of memory; try a smaller --input_size"
+            "most likely because memory ran out; try a smaller --input_size"
         )
     if done.returncode:
         raise UserError((done.stderr.strip().splitlines() or ["failed"])[-1].removeprefix("error: "))
@@ -129,7 +129,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['peak_memory_bytes'] / 1e6:.0f}",
         f"{ms['median']:.1f}",
         f"{ms['lower_quartile']:.1f}-{ms['upper_quartile']:.1f}",
-        f"{ms['least']:.1f}-{ms['most']:.1f}",
+        f"{ms['min']:.1f}-{ms['max']:.1f}",
         f"{ms['mean']:.1f}",
         f"{row['frames_per_second']:.2f}",
     ]

@@ -1,8 +1,8 @@
 """Compare networks with their authors' code by the steps of Paddle's reproduction guide.
 
-Rebuilds the weights behind the golden values, compares data, metric, forward, loss, backward
-and five training steps, prints one table and writes STEP_paddle.npy, STEP_ref.npy and
-STEP_diff.log for each. Exit code 1 where a difference is above its threshold.
+Rebuilds the weights of the golden values, compares data, metric, forward, loss, backward and five training
+steps, prints one table and writes STEP_paddle.npy, STEP_ref.npy and STEP_diff.log for each step. The exit
+code is 1 if a difference is above its threshold.
 """
 
 from __future__ import annotations

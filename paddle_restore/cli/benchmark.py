@@ -1,8 +1,7 @@
 """Parameters, operations, peak memory and time of networks, side by side.
 
-Sizes are those of the sensor (or of the picture), so that a network that reads a packed frame and one that
-reads the mosaic are compared on the same photograph. A network by id has random weights, which changes
-neither its cost nor its time.
+Sizes are sensor (or picture) pixels, so networks that read a packed frame or the mosaic are compared on the
+same photograph. A network given by its id has random weights, which change neither its cost nor its time.
 
 With --compare, every network is run in turns by all backends and precisions that are installed, and by
 PyTorch's layers with the same weights where torch is; the outputs are compared too.
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     models = [id for id in args.model.split(",") if id]
     if not models and not args.model_dir:
         raise UserError("nothing to measure: give --model ID[,ID...] or --model_dir DIR")
-    # Find a mistake in any of the names before the first is measured.
+    # Find mistakes in the names before measuring.
     for id in models:
         model_spec(id)
     for folder in args.model_dir:

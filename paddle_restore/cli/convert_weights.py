@@ -16,7 +16,7 @@ import numpy as np
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, metavar="FILE|PREFIX", help="the published checkpoint")
-    parser.add_argument("--model", metavar="ID", help="the network; recognised where not given")
+    parser.add_argument("--model", metavar="ID", help="the network; default: recognised from the checkpoint")
     parser.add_argument("--output", type=Path, required=True, help="FILE.pdparams or FILE.safetensors")
 
 

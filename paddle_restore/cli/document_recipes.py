@@ -14,9 +14,10 @@ from paddle_restore.options import Options
 HEAD = """\
 # Recipes
 
-A recipe is a YAML file. `_base_: FILE` (or a list) takes another recipe's keys first; `-o a.b=value` on the
-command line overrides any key. A section of another `kind` (or model `id`) replaces the base's whole.
-An unknown key is an error that names the nearest valid one. `tools/document_recipes.py` makes this page.
+A recipe is a YAML file. `_base_: FILE` (or a list of files) merges the keys of other recipes first.
+`-o a.b=value` on the command line overrides any key. A section with another `kind` (or model `id`) replaces
+the whole section of the base. An unknown key is an error that names the nearest valid one.
+`tools/document_recipes.py` writes this page.
 """
 
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model.json with model.pdiparams, model.onnx (for ONNX Runtime and OpenVINO), or both",
     )
     parser.add_argument(
-        "--legacy", action="store_true", help="model.pdmodel in place of model.json, for PaddlePaddle 2.6"
+        "--legacy", action="store_true", help="model.pdmodel instead of model.json, for PaddlePaddle 2.6"
     )
     parser.add_argument(
         "--noise",

@@ -41,7 +41,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "parameters, operations, memory and time of networks"),
     "quality": ("quality", "measure pictures without a reference, or against one"),
     "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
-    "align": ("align", "prove that the networks give the authors' numbers"),
+    "align": ("align", "compare the networks with the values of their authors' code"),
 }
 ALIASES = {"export_model": "export"}
 
@@ -56,9 +56,8 @@ def load_command(name: str) -> Command:
 def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) -> NoReturn:
     """Run `command`, or the one that the first argument names, and exit.
 
-    Exit codes: 0 done, 1 some files failed and the rest is done, 2 a mistake that the user can
-    mend (one line on stderr), 75 a training that SIGTERM or SIGUSR1 asked to stop and that has saved,
-    130 interrupted.
+    Exit codes: 0 done, 1 some files failed and the others are done, 2 a mistake that the user can correct
+    (one line on stderr), 75 a training was stopped by SIGTERM or SIGUSR1 and has saved, 130 interrupted.
     """
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")

@@ -12,6 +12,7 @@ from paddle_restore.cli.common import positive
 from paddle_restore.data import sidd
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.data.matching import match_pairs, pair_folders
+from paddle_restore.data.parallel import errors_of
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import say_error
 
@@ -56,8 +57,8 @@ def _patches(args: argparse.Namespace) -> int:
     settings = {"size": args.size, "num": args.num, "seed": args.seed}
     _keep_settings(args.dst / SETTINGS, settings)
     cut = partial(sidd.cut_patches, folder=args.dst, size=args.size, count=args.num, seed=args.seed)
-    failed = sidd.in_parallel(cut, pairs, args.workers, "patches")
-    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pairs cut to {args.dst}")
+    errors = errors_of(cut, pairs, args.workers, "patches")
+    return _result(errors, f"{len(pairs) - len(errors)} of {len(pairs)} pairs cut to {args.dst}")
 
 
 def _valid(args: argparse.Namespace) -> int:
@@ -73,19 +74,19 @@ def _valid(args: argparse.Namespace) -> int:
     if read[0][0].shape != read[1][0].shape:
         raise UserError(f"{args.src}: the blocks are {read[0][0].shape} noisy and {read[1][0].shape} clean")
     for blocks, part in read:
-        places = [(i, j) for i in range(blocks.shape[0]) for j in range(blocks.shape[1])]
+        indices = [(i, j) for i in range(blocks.shape[0]) for j in range(blocks.shape[1])]
         write = partial(sidd.write_block, blocks, make_folder(args.dst / part))
-        failed = sidd.in_parallel(write, places, args.workers, part)
-        if failed:
-            return _result(failed, "")
-    print(f"{len(places)} pairs in {args.dst}")
+        errors = errors_of(write, indices, args.workers, part)
+        if errors:
+            return _result(errors)
+    print(f"{len(indices)} pairs in {args.dst}")
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
     pairs = sidd.readable_pairs(args.src)
-    failed = sidd.in_parallel(sidd.check_pair, pairs, args.workers, "check")
-    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pairs are good")
+    errors = errors_of(sidd.check_pair, pairs, args.workers, "check")
+    return _result(errors, f"{len(pairs) - len(errors)} of {len(pairs)} pairs are good")
 
 
 def _lq(args: argparse.Namespace) -> int:
@@ -94,8 +95,8 @@ def _lq(args: argparse.Namespace) -> int:
     pairs = match_pairs(args.src)
     _keep_settings(pair_folders(args.src)[0].parent / LQ_SETTINGS, {"scale": args.scale})
     write = partial(sidd.write_low_resolution, scale=args.scale)
-    failed = sidd.in_parallel(write, [pair.clean for pair in pairs], args.workers, "lq")
-    return _result(failed, f"{len(pairs) - len(failed)} of {len(pairs)} pictures shrunk to {args.src / 'LQ'}")
+    errors = errors_of(write, [pair.clean for pair in pairs], args.workers, "lq")
+    return _result(errors, f"{len(pairs) - len(errors)} of {len(pairs)} pictures shrunk to {args.src / 'LQ'}")
 
 
 def _keep_settings(path: Path, settings: dict[str, int]) -> None:
@@ -115,9 +116,9 @@ def _keep_settings(path: Path, settings: dict[str, int]) -> None:
         temporary.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _result(failed: list, text: str) -> int:
-    for _, mistake in failed:
-        say_error(mistake)
+def _result(errors: list[str], text: str = "") -> int:
+    for line in errors:
+        say_error(line)
     if text:
         print(text)
-    return 1 if failed else 0
+    return 1 if errors else 0

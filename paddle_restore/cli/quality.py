@@ -53,22 +53,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(path: Path, targets: list[Path], parameters: Optional[NIQEParameters]) -> dict[str, float]:
-    from paddle_restore.data.image import read_image, to_float
+    from paddle_restore.data.image import read_image
     from paddle_restore.data.matching import match_target
-    from paddle_restore.metrics import evaluate
-    from paddle_restore.metrics.colour import colourfulness, delta_e2000
+    from paddle_restore.data.pixels import to_float
+    from paddle_restore.metrics import PROTOCOLS, evaluate
     from paddle_restore.metrics.niqe import niqe
 
-    picture = to_float(read_image(path))
-    row = {"colourfulness": colourfulness(picture)}
+    picture, target = to_float(read_image(path)), None
+    names = [protocol.name for protocol in PROTOCOLS.values() if not protocol.needs_reference]
     try:
-        if parameters:
-            row = {"niqe": niqe(picture, parameters.mean, parameters.covariance), **row}
+        row = {"niqe": niqe(picture, parameters.mean, parameters.covariance)} if parameters else {}
         if targets:
             target = to_float(read_image(match_target(path, targets)))
-            row.update(evaluate(picture, target, FIDELITY))
-            if find_spec("skimage"):
-                row["delta_e2000"] = delta_e2000(picture, target)
+            names += [*FIDELITY, *(["delta_e2000"] if find_spec("skimage") else [])]
+        return row | evaluate(picture, target, names)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return row

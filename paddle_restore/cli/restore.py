@@ -1,4 +1,4 @@
-"""Restore files: one command in three spellings, which differ in how they name the network."""
+"""Restore files: one command with three names, which differ in how the network is given."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Predict:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add what all spellings have: how the network is run, and what is written."""
+    """Add the options of all three commands: how the network runs and what is written."""
     add_device(parser)
     add_averaging(parser)
     parser.add_argument(
@@ -125,13 +125,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         type=_tile,
         default="auto",
         metavar="auto|none|N",
-        help="side of the pieces that the network gets, in pixels; auto: as large as --memory allows",
+        help="side of the tiles in pixels; auto: as large as --memory allows",
     )
     parser.add_argument(
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
     )
     parser.add_argument(
-        "--batch_size", type=positive, default=1, metavar="N", help="pieces or small pictures at once"
+        "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
     )
     parser.add_argument(
         "--output",
@@ -155,7 +155,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         choices=("keep", "none"),
         default="keep",
-        help="colour profile and EXIF (place and camera too) of the input: written along, or left out",
+        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -172,7 +172,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
         help="m of an estimated ratio, which it multiplies (default: the recipe's)",
     )
-    parser.add_argument("--skip_existing", action="store_true", help="leave pictures that are there already")
+    parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="append a line of JSON for every file to this one"
     )

@@ -1,7 +1,7 @@
 """Train a network from a recipe.
 
 SIGTERM and SIGUSR1 stop the training after the running iteration: it saves and exits with code 75. Run
-the same command with --resume auto to go on.
+the same command with --resume auto to continue.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--output_dir", type=Path, help="run folder (default: output/NAME of the recipe)")
     parser.add_argument(
-        "--resume", metavar="auto|DIR", help="go on from the run folder's or DIR's checkpoint"
+        "--resume", metavar="auto|DIR", help="resume from the checkpoint of the run folder or of DIR"
     )
-    parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run")
-    parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove the run in the folder and start again"
+    )
+    parser.add_argument("--seed", type=int, help="replaces the seed of the recipe")
     parser.add_argument(
         "--dry_run",
         action="store_true",
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     stop = StopRequest()
     if not args.dry_run:
-        stop.listen()  # before Paddle is imported, which can take long
+        stop.listen()  # before Paddle is imported, which can take seconds
     from paddle_restore.engine.config import load_config
 
     seed = [] if args.seed is None else [f"seed={args.seed}"]
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
         dry_run(config, folder, choose_checkpoint(folder, args.resume, True) if args.resume else None)
         return 0
-    stop.listen()  # again, because Paddle handles SIGTERM since its import
+    stop.listen()  # again, because Paddle sets its own SIGTERM handler when it is imported
     resume = choose_checkpoint(folder, args.resume, args.overwrite)
     overwrite = args.overwrite and (resume is None or resume.resolve().parent != folder.resolve())
     try:

@@ -106,7 +106,7 @@ class Samples(paddle.io.Dataset):
                 return {**sample, UNREADABLE: unreadable} if unreadable else sample
             except (UserError, OSError) as error:
                 unreadable.append(line_of(error))
-        more = f" (nor can {len(unreadable) - 1} others)" if len(unreadable) > 1 else ""
+        more = f" ({len(unreadable) - 1} others cannot be read either)" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]}{more}")
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
@@ -156,9 +156,7 @@ def batches(
     samples, keys = Samples(dataset, order.seed, latent, max_unreadable), _Batches(order, first, last)
     # Without workers Paddle's loader reads in a thread, and hangs if a sample raises.
     stream = (
-        _from_workers(samples, keys, workers)
-        if workers
-        else (collate([samples[k] for k in b]) for b in keys)
+        _from_workers(samples, keys, workers) if workers else (collate([samples[k] for k in b]) for b in keys)
     )
     for batch in stream:
         yield to_tensors(batch)

@@ -1,7 +1,7 @@
 """Samples from pairs of raw files: a short, dark exposure and a long, clean one of the same scene.
 
 The datasets of SID's lists and of other lists share what is here: crops, targets, amplification,
-augmentation, the cache, and synthetic noise in place of short exposures.
+augmentation, the cache, and synthetic noise instead of short exposures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
 from paddle_restore.data.pixels import Flips, draw_flips, flip_planes, random_window, to_float
 from paddle_restore.data.raw_options import RawOptions
-from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
+from paddle_restore.data.synthetic.noise import NoiseOptions, ShortExposures
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
@@ -37,17 +37,17 @@ class ExposureOptions(RawOptions, DatasetOptions):
     eval_list: Path
     crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
     flips: tuple[Odds, Odds, Odds] = Field(
-        (0.5, 0.5, 0.5), description="odds of reversing rows, reversing columns, transposing"
+        (0.5, 0.5, 0.5), description="probabilities of reversing rows, reversing columns, transposing"
     )
     augment: Literal["flips", "bayer"] = Field(
         "flips",
-        description="flip the packed planes, as the authors, or the mosaic, phase kept (always so for Lamba)",
+        description="flip the packed planes, as the authors do, or the mosaic with its phase (Lamba: always)",
     )
     noise: Optional[NoiseOptions] = Field(
-        None, description="train on noise made from the long exposures, without short ones"
+        None, description="compute the short exposures from the long ones, with synthetic noise"
     )
-    cache: Optional[Path] = Field(None, description="folder of decoded frames, filled as training goes")
-    limit: Optional[int] = Field(None, gt=0, description="use only so many scenes (training) or pairs")
+    cache: Optional[Path] = Field(None, description="folder of decoded frames, filled during training")
+    limit: Optional[int] = Field(None, gt=0, description="number of scenes (training) or pairs; default: all")
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,9 @@ from typing import Optional
 import cv2
 import numpy as np
 
+from paddle_restore.data import formats
 from paddle_restore.data.files import atomic_path
-from paddle_restore.data.formats import (
-    DEFAULT,
-    START,
-    CannotHold,
-    Format,
-    NotSupported,
-    OpenPicture,
-    all_formats,
-    format_of_bytes,
-    format_of_name,
-    output_formats,
-    titles,
-)
+from paddle_restore.data.formats import CannotHold, Format, NotSupported, OpenPicture
 from paddle_restore.data.metadata import NO_METADATA, Metadata
 from paddle_restore.data.pixels import to_float, to_integer, upright
 from paddle_restore.errors import UserError
@@ -120,15 +109,15 @@ def _opened(path: Path) -> Iterator[OpenPicture]:
     """Open a picture. Whatever the libraries raise in the block for a broken file becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if format_of_name(path) is None:
-        raise UserError(f"{path}: is not a {titles(output_formats())} picture")
+    if formats.format_of_name(path) is None:
+        raise UserError(f"{path}: is not a {formats.titles(formats.output_formats())} picture")
     try:
         with quiet_libraries(), path.open("rb") as file:
-            start = file.read(START)
+            start = file.read(formats.START)
             file.seek(0)
-            found = format_of_bytes(start)
+            found = formats.format_of_bytes(start)
             if found is None:
-                what = f"holds no {titles(all_formats())}" if start else "is empty"
+                what = f"holds no {formats.titles(formats.all_formats())}" if start else "is empty"
                 raise NotSupported(f"cannot be read as a picture; the file {what}")
             yield found.open(file)
     except (UserError, MemoryError):
@@ -142,9 +131,9 @@ def _opened(path: Path) -> Iterator[OpenPicture]:
 
 def output_format(path: Path) -> Format:
     """Return the format that a file of this name is written in. Raises UserError if there is none."""
-    found = format_of_name(path)
+    found = formats.format_of_name(path)
     if found is None or found.write is None:
-        *names, last = [f".{one.name}" for one in output_formats()]
+        *names, last = [f".{one.name}" for one in formats.output_formats()]
         raise UserError(f"{path}: choose a name that ends in {', '.join(names)} or {last}")
     return found
 
@@ -175,7 +164,7 @@ def write_image(
         except CannotHold:
             raise UserError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
-                f"{kind.name.upper()}; choose .{DEFAULT} or .tif"
+                f"{kind.name.upper()}; choose .{formats.DEFAULT} or .tif"
             ) from None
 
 

@@ -7,32 +7,33 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from paddle_restore.data.formats import CannotHold, NotSupported
+from paddle_restore.data.formats import CannotHold, NotSupported, Writer
 from paddle_restore.data.metadata import MAIN, ORIENTATION, Directories, Directory, Metadata, read_block
 from paddle_restore.data.pixels import ROWS, strips
 
 
 class PillowPicture:
-    """An `OpenPicture` by one of Pillow's plugins."""
+    """An `OpenPicture` by one of Pillow's plugins, such as `PIL.BmpImagePlugin.BmpImageFile`."""
 
-    def __init__(self, file: BinaryIO, plugin: Callable[[BinaryIO], ImageFile], title: str) -> None:
+    def __init__(self, file: BinaryIO, plugin: Callable[[BinaryIO], ImageFile]) -> None:
         self.file = file
         try:
-            self.image = plugin(file)
+            self.image = image = plugin(file)
         except ValueError as error:
             if "too" in str(error).lower():  # "Decompressed data too large": Pillow's guard
                 raise NotSupported("has a colour profile or text above 1 MiB; save it without") from None
             raise
-        self.size = (self.image.height, self.image.width)
-        if getattr(self.image, "is_animated", False):
+        self.size = (image.height, image.width)
+        if getattr(image, "is_animated", False):
+            title = "WebP" if image.format == "WEBP" else image.format
             raise NotSupported(f"is an animated {title}; save one of its pictures as a file of its own")
-        if self.image.mode == "CMYK":
+        if image.mode == "CMYK":
             raise NotSupported("is a CMYK picture; convert it to RGB first")
 
     # Properties, because a PNG may have its EXIF after the pixels.
@@ -54,7 +55,7 @@ class PillowPicture:
 
     def decode(self) -> np.ndarray:
         """Return the stored pixels as (H, W), (H, W, 3) or (H, W, 4) uint8."""
-        image, height, width = self.image, *self.size
+        image, (height, width) = self.image, self.size
         image.load()
         mode = "RGBA" if self.has_alpha else "L" if image.mode in ("1", "L") else "RGB"
         pixels = np.empty((height, width, len(mode)) if len(mode) > 1 else (height, width), np.uint8)
@@ -64,13 +65,20 @@ class PillowPicture:
         return pixels
 
 
-def save(file: BinaryIO, image: np.ndarray, kind: str, metadata: Metadata, **options: Any) -> None:
-    """Write a picture with its colour profile and resolution in Pillow's format `kind`. Raises CannotHold."""
-    if metadata.dpi:
-        options["dpi"] = tuple(min(round(value), 65535) for value in metadata.dpi)
-    encoded = io.BytesIO()
-    try:
-        Image.fromarray(image).save(encoded, kind, icc_profile=metadata.profile(image) or None, **options)
-    except (OSError, ValueError, SystemError):
-        raise CannotHold from None
-    file.write(encoded.getbuffer())
+def pillow_writer(
+    kind: str, options: Callable[[bytes, Optional[int]], dict[str, Any]] = lambda exif, quality: {}
+) -> Writer:
+    """Return a writer of Pillow's format `kind`: colour profile, resolution and options(EXIF, quality)."""
+
+    def write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
+        chosen = options(metadata.exif_block(image), quality)
+        if metadata.dpi:
+            chosen["dpi"] = tuple(min(round(value), 65535) for value in metadata.dpi)
+        encoded = io.BytesIO()
+        try:
+            Image.fromarray(image).save(encoded, kind, icc_profile=metadata.profile(image) or None, **chosen)
+        except (OSError, ValueError, SystemError):
+            raise CannotHold from None
+        file.write(encoded.getbuffer())
+
+    return write

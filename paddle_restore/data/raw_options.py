@@ -12,8 +12,8 @@ from paddle_restore.options import Options
 class RawOptions(Options):
     """How a raw file becomes a network's input: normalised between its levels, then amplified."""
 
-    black_level: Optional[float] = Field(None, description="in place of what the raw files say")
-    white_level: Optional[float] = Field(None, description="likewise")
+    black_level: Optional[float] = Field(None, description="replaces the value of the raw files")
+    white_level: Optional[float] = Field(None, description="replaces the value of the raw files")
     ratio: Literal["known", "auto"] = Field(
         "known",
         description="amplification: long over short exposure time where both are known, or always estimated "

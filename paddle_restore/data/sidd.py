@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.formats import is_picture
@@ -30,30 +27,6 @@ RESULT_BLOCKS = "DenoisedBlocksSrgb"  # variable of the benchmark's submission
 
 _SOURCE = re.compile(r"^(?P<id>.+)_NOISY_SRGB_(?P<number>\d+)$", re.IGNORECASE)
 _BLOCK = re.compile(r"^(\d{4})-(\d{4})$")
-Item = TypeVar("Item")
-
-
-def in_parallel(
-    work: Callable[[Item], Any], items: Iterable[Item], workers: int, what: str
-) -> list[tuple[Item, str]]:
-    """Work on every item in threads, with a progress bar; return (item, error line) of those that failed.
-
-    Threads suffice, because decoding, encoding and compressing release Python's lock.
-    """
-    items, failed = list(items), []
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(work, item): item for item in items}
-        try:
-            for future in tqdm(as_completed(futures), total=len(futures), desc=what, unit="file"):
-                error = future.exception()
-                if isinstance(error, UserError):
-                    failed.append((futures[future], str(error)))
-                elif error is not None:
-                    raise error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return sorted(failed, key=lambda pair: items.index(pair[0]))
 
 
 def source_pairs(folder: Path) -> list[tuple[Path, Path]]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Optional, TypeVar, Union
+from typing import Optional, Union
 
 from tqdm import tqdm
 
 from paddle_restore.data.cache import CachedFrames
 from paddle_restore.data.matching import SIDPair, parse_list, parse_name, size_text
+from paddle_restore.data.parallel import each
 from paddle_restore.data.raw import read_raw
 from paddle_restore.errors import UserError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def find_lists(root: Path, pattern: str) -> list[Path]:
@@ -114,25 +109,6 @@ def fill(cache: CachedFrames, frames: Sequence[tuple[Path, str]], workers: int) 
     """
     for _, result in each(frames, partial(_fill, cache), workers):
         yield result
-
-
-def each(
-    items: Sequence[Item], work: Callable[[Item], Result], workers: int
-) -> Iterator[tuple[Item, Result]]:
-    """Yield (item, work(item)) in the order of completion by `workers` processes; 0 works in this one."""
-    if not workers:
-        yield from ((item, work(item)) for item in items)
-        return
-    # Spawned processes would run the calling script again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        futures = {pool.submit(work, item): item for item in items}
-        try:
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()  # pop, so that results are not kept
-        except BrokenProcessPool:
-            raise UserError("a worker process was killed, probably for want of memory; use fewer") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _shape(path: Path) -> Union[tuple[int, ...], str]:

@@ -177,7 +177,7 @@ def load_checkpoint(folder: Path, step: Step) -> RunState:
     A checkpoint without an average gives its weights for one. Raises UserError if the checkpoint is
     broken or does not fit.
     """
-    source = f"{folder / STATE}: is no state to resume from"
+    source = f"{folder / STATE}: cannot be resumed from"
     try:
         values = json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

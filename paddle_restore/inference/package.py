@@ -18,7 +18,6 @@ from paddle_restore.options import Options, validate
 FILE = "inference.yml"
 STEM = "model"
 
-
 GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
 """The formats of an export, and the graphs that each writes."""
 
@@ -36,9 +35,7 @@ class Graph(Options):
     program: Optional[str] = Field(None, description="model.json, or model.pdmodel of older Paddle")
     parameters: Optional[str] = Field(None, description="the program's weights")
     onnx: Optional[str] = Field(None, description="model.onnx, which holds its weights")
-    inputs: tuple[str, ...] = Field(
-        ("input",), description="input, and noise where the graph does not draw it"
-    )
+    inputs: tuple[str, ...] = Field(("input",), description="input, and noise unless the graph draws it")
 
     @property
     def files(self) -> tuple[str, ...]:

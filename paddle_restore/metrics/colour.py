@@ -1,4 +1,4 @@
-"""Colour: how vivid a picture is, and how far its colours are from another's."""
+"""Colour: how vivid a picture is, and the colour difference of two pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from paddle_restore.errors import UserError
 from paddle_restore.metrics.registry import register
 
-_BAND = 256  # rows in one step: a large picture needs little memory beside itself
+_BAND = 256  # rows in one step: a large picture needs little additional memory
 
 
 @register(higher_is_better=True, needs_reference=False)

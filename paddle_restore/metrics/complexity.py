@@ -1,4 +1,4 @@
-"""Counting a network's operations, by the two conventions of `metrics.cost`."""
+"""Count the operations of a network by the two conventions of `metrics.cost`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Counts = tuple[int, int]  # direct, ptflops
 
 
 def measure_cost(model: Any) -> Cost:
-    """Count what `model` (with `.spec`) costs as it is deployed; its parameters are those of training."""
+    """Count the operations of `model` (with `.spec`) as deployed, and its trained parameters."""
     spec = model.spec
     deployed = model.deployed() if hasattr(model, "deployed") else model
     side = round_up(16, spec.multiple)

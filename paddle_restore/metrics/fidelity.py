@@ -24,8 +24,7 @@ _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 # BT.601 luma of RGB in [0, 255], as MATLAB's rgb2ycbcr gives it: 16 to 235.
 _Y = np.array([[65.481, 128.553, 24.966]]) / 255
-# Rows in one step: the arrays stay in the cache, and the memory beside the pictures does not grow with
-# their height.
+# Rows in one step: the arrays stay in the cache, and the additional memory does not grow with the height.
 _BAND = 64
 
 
@@ -55,7 +54,7 @@ def _to_uint8(picture: np.ndarray) -> np.ndarray:
 
 
 def _bands(a: np.ndarray, b: np.ndarray, window: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield row bands whose valid regions under `window` tile that of the whole pictures."""
+    """Yield bands of rows. Their valid regions under `window` cover that of the whole pictures once."""
     for top in range(0, a.shape[0] - window + 1, _BAND):
         rows = slice(top, top + _BAND + window - 1)
         yield a[rows], b[rows]
@@ -67,7 +66,7 @@ def _ssim_map(x: np.ndarray, y: np.ndarray, blur: _Blur, bias: float = 1.0) -> n
     product = mean_x * mean_y
     squares = mean_x * mean_x + mean_y * mean_y
     covariance = bias * (blur(x * y) - product)
-    variances = bias * (blur(x * x + y * y) - squares)  # only the sum of both enters SSIM
+    variances = bias * (blur(x * x + y * y) - squares)  # SSIM uses only their sum
     return (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
 
 

@@ -6,7 +6,7 @@ comparable only with the same photographs, conversion to grey and resizing. Here
 MATLAB's rgb2gray rounded to 8 bits, blocks of 96x96 at full and half size (MATLAB's bicubic imresize), a 7x7
 Gaussian of sigma 7/6.
 
-NIQE is not registered as a metric, because it needs the parameters of the photographs beside the picture.
+NIQE is not registered as a metric, because it needs the parameters of the photographs in addition.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _RATIOS = _gamma(2 / _SHAPES) ** 2 / (_gamma(1 / _SHAPES) * _gamma(3 / _SHAPES))
 def niqe(picture: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
     """Return the distance of an (H, W, 3) RGB picture, float in [0, 1] or uint8, from the photographs.
 
-    `mean` (36,) and `covariance` (36, 36) are those of the photographs. NaN where fewer than two
-    blocks have any structure. Raises UserError for pictures that do not hold two blocks of 96x96.
+    `mean` (36,) and `covariance` (36, 36) belong to the photographs. NaN where fewer than two blocks have any
+    structure. Raises UserError for pictures that do not hold two blocks of 96x96.
     """
     features = block_features(picture)
     whole = features[np.isfinite(features).all(axis=1)]

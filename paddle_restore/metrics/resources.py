@@ -22,8 +22,8 @@ class Latency:
     median: float
     lower_quartile: float
     upper_quartile: float
-    least: float
-    most: float
+    min: float
+    max: float
     mean: float
 
 
@@ -37,19 +37,19 @@ def measure_latency(run: Callable[[], Any], trials: int, warmup: int) -> Latency
         run()
         seconds.append(time.perf_counter() - start)
     times = 1000 * np.array(seconds)
-    least, lower, median, upper, most = np.percentile(times, (0, 25, 50, 75, 100)).tolist()
-    return Latency(trials, median, lower, upper, least, most, float(times.mean()))
+    smallest, lower, median, upper, largest = np.percentile(times, (0, 25, 50, 75, 100)).tolist()
+    return Latency(trials, median, lower, upper, smallest, largest, float(times.mean()))
 
 
 def resident_memory() -> int:
-    """Return the bytes that this process holds now, and reset the peak of `peak_memory` (Linux)."""
-    with suppress(OSError):  # then the peak is that since the process began: too large, never too small
+    """Return the resident bytes of this process, and reset the peak of `peak_memory` (Linux)."""
+    with suppress(OSError):  # then the peak is that of the whole process: it can only be too large
         _CLEAR.write_text("5")
     return _status("VmRSS")
 
 
 def peak_memory() -> int:
-    """Return the largest number of bytes that this process has held."""
+    """Return the peak of the resident bytes of this process."""
     return _status("VmHWM")
 
 

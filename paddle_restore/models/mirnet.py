@@ -274,7 +274,7 @@ _FOREIGN = ForeignNames(
     paper="Zamir et al., Learning Enriched Features for Real Image Restoration and Enhancement, ECCV 2020",
     repository="https://github.com/swz30/MIRNet",
     licence="Academic Public License (non-commercial)",
-    small={"width": 32, "n_rrg": 1, "n_msrb": 2},
+    small={"width": 16, "n_rrg": 1, "n_msrb": 1},
     foreign=_FOREIGN,
     golden=Golden(
         "mirnet_small",

@@ -1,4 +1,4 @@
-"""Published checkpoints -> our weights, and the safe way to read our own."""
+"""Read published checkpoints and our own safely, convert them, and load them into networks."""
 
 from paddle_restore.weights.convert import convert_state_dict
 from paddle_restore.weights.load import load_into, load_weights, tensors_of

@@ -1,14 +1,15 @@
-"""Weights -> a network, or one line that says which keys differ."""
+"""Load weights into a network, or say in one line which keys differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
-from typing import Any, Union
+from typing import Union
 
 import numpy as np
 import paddle
+from paddle import nn
 
 from paddle_restore.errors import UserError
 from paddle_restore.shipped import SHIPPED, shipped_weights
@@ -20,8 +21,8 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def compare(model: Any, state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """Return what keeps `state` from fitting the network: {kind: keys}, without the empty kinds."""
+def compare(model: nn.Layer, state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """Return how `state` differs from the network's own: {kind of difference: keys}, without empty kinds."""
     own = model.state_dict()
     differences = {
         "missing": [name for name in own if name not in state],
@@ -35,10 +36,10 @@ def compare(model: Any, state: Mapping[str, np.ndarray]) -> dict[str, list[str]]
     return {kind: names for kind, names in differences.items() if names}
 
 
-def tensors_of(model: Any) -> dict[str, Any]:
-    """The network's own parameters and buffers by the names of its state_dict.
+def tensors_of(model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """Return the network's own parameters and buffers by the names of its state_dict.
 
-    The state_dict of a network in mixed precision O2 holds float32 copies, which cannot be written to.
+    Under mixed precision O2 the state_dict itself holds float32 copies; writing to them has no effect.
     """
     wanted = model.state_dict()
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -46,16 +47,16 @@ def tensors_of(model: Any) -> dict[str, Any]:
 
 
 def load_into(
-    model: Any,
+    model: nn.Layer,
     state: Mapping[str, np.ndarray],
     partial: bool = False,
     source: Union[str, PathLike] = "weights",
 ) -> list[str]:
     """Set the network's weights from `state`, cast to the types of its parameters.
 
-    Raises UserError, which counts and names the differing keys, where they do not fit exactly.
-    With `partial` what fits is loaded and the rest returned, one "kind: key" each; then it is
-    an error only if nothing fits. `source` names the weights in errors.
+    Raises UserError, which counts and names the differing keys, where they do not fit exactly. With
+    `partial`, loads what fits and returns the rest, one "kind: key" each; it is an error only if nothing
+    fits. `source` names the weights in errors.
     """
     differences = compare(model, state)
     own = tensors_of(model)
@@ -70,17 +71,17 @@ def load_into(
     return [f"{kind}: {name}" for kind, names in differences.items() for name in names]
 
 
-def load_weights(model: Any, path: Union[str, PathLike], partial: bool = False) -> list[str]:
-    """Load a file of any format that `read_weights` knows, by our names or a published checkpoint's.
+def load_weights(model: nn.Layer, path: Union[str, PathLike], partial: bool = False) -> list[str]:
+    """Load a file that `read_weights` reads, with our names or those of a published checkpoint.
 
     `path` "shipped" stands for the weights of this network that come with the package. Returns what
-    `partial` skipped; raises UserError as `load_into` does.
+    `partial` skipped. Raises UserError as `read_weights` and `load_into` do.
     """
     if str(path) == SHIPPED:
         path = shipped_weights(model.spec.id)
     state = read_weights(path)
     if set(state) - set(model.state_dict()):
-        # Where they are not this network's published names either, load_into says what differs.
+        # If these are not the network's published names either, load_into says what differs.
         with suppress(UserError):
             state = convert_state_dict(state, model.spec.id)
     return load_into(model, state, partial, source=path)

@@ -1,13 +1,12 @@
-"""A pickle machine that can build containers and call nothing but the functions it is given.
+"""Evaluate a pickle that can build plain containers and call only functions from a given table.
 
-A pickle is a program: whoever wrote it chooses which functions run when it is opened. This
-machine has no way to import; everything a pickle names that was not given to it is refused by
-that name, before anything else happens, so `os.system` is only a word in an error.
+A pickle is a program: its author chooses which functions run when it is opened. Python's `pickle.Unpickler`
+with `find_class` restricts the functions, but it does not bound memory: a few bytes make it reserve
+gigabytes for its memo, or copy the same data again and again. This evaluator cannot import. It refuses
+every name that is not in the table, works on bytes that are already in memory, checks every claimed size
+against them, and counts steps and copied bytes.
 
-It bounds memory too: it works on bytes that are already there, a size that a pickle claims is
-checked against them, and copying the same data over and over is refused.
-
-Source: the opcodes, as Python's `pickletools` decodes and documents them.
+Source: the opcodes as Python's `pickletools` decodes and documents them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any, Optional
 from paddle_restore.errors import UserError
 
 DAMAGE = (ValueError, TypeError, LookupError, OverflowError, AttributeError, RecursionError, struct.error)
-"""What wrong bytes make a parser raise; each reader turns these into one line."""
+"""What a parser raises for wrong bytes. Readers turn it into one line."""
 
 _LITERALS = frozenset(
     [
@@ -34,23 +33,23 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = frozenset(["PROTO", "FRAME"])
-_MOST_STEPS = 5_000_000  # a checkpoint takes some forty for each of its tensors
+_MAX_STEPS = 5_000_000  # a checkpoint takes about forty for each tensor
 
 
 def plain_key(key: Any) -> Any:
-    """Return `key` if it is fit for a dict: nested tuples can make a hash take for ever."""
+    """Return `key` if it may be a dict's key. The hash of nested tuples can take forever."""
     if not isinstance(key, (str, int, float, type(None))):
         raise TypeError(f"a key of type {type(key).__name__}")
     return key
 
 
 class Machine:
-    """Evaluate one pickle.
+    """The evaluator of one pickle.
 
-    functions   name -> function: the only things that the pickle can name and call
-    states      type -> function(object, state): for objects whose state the pickle may set;
-                returns the number of bytes that it copied
-    persistent  answers references to data outside the pickle (PyTorch's storages)
+    functions   name -> function: all that the pickle can name and call
+    states      type -> function(object, state): sets the state of an object of this type and returns the
+                number of bytes that it copied
+    persistent  resolves references to data outside the pickle (PyTorch's storages)
     """
 
     def __init__(
@@ -68,16 +67,16 @@ class Machine:
         self.copied = 0
 
     def run(self, stream: io.BytesIO) -> Any:
-        """Return the value of the pickle at the stream's position, which moves behind it.
+        """Return the value of the pickle at the stream's position, and move the position behind it.
 
-        Raises UserError for anything refused and one of DAMAGE for bytes that are no pickle.
+        Raises UserError for what is refused and one of DAMAGE for bytes that are no pickle.
         """
-        most_copied = 2 * stream.getbuffer().nbytes + 1_000_000
+        max_copied = 2 * stream.getbuffer().nbytes + 1_000_000
         for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if opcode.name == "STOP":
                 break
             self._step(opcode.name, argument)
-            if step > _MOST_STEPS or self.copied > most_copied:
+            if step > _MAX_STEPS or self.copied > max_copied:
                 raise UserError("refused: its pickle does more work than any checkpoint needs")
         return self.stack.pop()
 
@@ -99,7 +98,7 @@ class Machine:
 
     def _pop(self, count: int) -> list:
         if len(self.stack) < count:
-            raise IndexError("too little on the pickle's stack")
+            raise IndexError("the pickle's stack is too short")
         items = self.stack[-count:]
         del self.stack[-count:]
         return items
@@ -111,7 +110,7 @@ class Machine:
 
     def _refer(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise TypeError("a global whose name is no text")
+            raise TypeError("a global whose name is no string")
         name = f"{module}.{name}"
         if name not in self.functions:
             raise UserError(
@@ -119,7 +118,7 @@ class Machine:
             )
         self.stack.append(self.functions[name])
 
-    # One method an opcode; the argument is what pickletools decoded behind it.
+    # One method per opcode. The argument is what pickletools decoded after it.
 
     def op_MARK(self, _: Any) -> None:
         self.marks.append(self.stack)
@@ -189,9 +188,9 @@ class Machine:
 
     def op_REDUCE(self, _: Any) -> None:
         function, arguments = self._pop(2)
-        # Only what `_refer` put there can be called, whatever else lies on the stack.
+        # Nothing can be called but what `_refer` put on the stack.
         if not any(function is given for given in self.functions.values()):
-            raise TypeError("a call of something that was not given")
+            raise TypeError("a call of something that is not in the table of functions")
         result = function(*arguments)
         if isinstance(result, (bytes, tuple, dict)):
             self.copied += len(result)

@@ -1,4 +1,4 @@
-"""Read any checkpoint that people come with, by what it holds and not by its name."""
+"""Read any kind of checkpoint. Its content decides which kind it is, not its name."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
+from safetensors import SafetensorError, deserialize
 
 from paddle_restore.errors import UserError
 from paddle_restore.weights import torch
-from paddle_restore.weights.safetensors import is_safetensors, parse_safetensors
 from paddle_restore.weights.tensorflow import read_tensorflow
 from paddle_restore.weights.unpickle import bfloat16_to_float32, one_line, parse_pickle, read_bytes
 
+State = dict[str, np.ndarray]
+"""Names and arrays of a checkpoint."""
+
 _WRAPPERS = ("state_dict", "params", "model")
 _PARALLEL = re.compile(r"^(module|_layers)\.")  # what data parallelism puts before every name
+_SAFETENSORS_TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"},
+}
 
 
-def state_dict_in(value: Any) -> dict[str, np.ndarray]:
-    """Find the state dict in a checkpoint: bare, or wrapped as {"state_dict": …, "epoch": …}.
+def state_dict_in(value: Any) -> State:
+    """Return the state dict in a checkpoint: bare, or wrapped as {"state_dict": ..., "epoch": ...}.
 
-    The keys "params" and "model" are known too. Prefixes of data parallelism are taken off.
-    Raises UserError where there is none.
+    The keys "params" and "model" are known too. Prefixes of data parallelism are removed. Raises UserError
+    where there is none.
     """
-    for _ in range(3):  # {"model": {"state_dict": …}} has been seen
+    for _ in range(3):  # {"model": {"state_dict": ...}} exists
         if not isinstance(value, dict):
             break
         inner = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), dict)), None)
@@ -37,45 +44,30 @@ def state_dict_in(value: Any) -> dict[str, np.ndarray]:
     if not value or any(
         not (isinstance(name, str) and isinstance(array, np.ndarray)) for name, array in value.items()
     ):
-        held = ", ".join(str(key)[:40] for key in list(value)[:5]) or "nothing"
-        raise UserError(f"holds no state dict, bare or under {', '.join(_WRAPPERS)}, but {held}")
+        content = ", ".join(str(key)[:40] for key in list(value)[:5]) or "nothing"
+        raise UserError(f"holds no state dict, bare or under {', '.join(_WRAPPERS)}, but {content}")
     if all(_PARALLEL.match(name) for name in value):
         return {_PARALLEL.sub("", name): array for name, array in value.items()}
     return dict(value)
 
 
-def _paddle_state(data: bytes) -> dict[str, np.ndarray]:
-    # Paddle has no 16-bit unsigned parameters; this is how it stores bfloat16.
-    return {
-        name: bfloat16_to_float32(array) if array.dtype == np.uint16 else array
-        for name, array in state_dict_in(parse_pickle(data)).items()
-    }
+def load_pdparams(path: Union[str, PathLike]) -> State:
+    """Read a `.pdparams` file without running anything in it: names -> arrays, bfloat16 as float32.
 
-
-def load_pdparams(path: Union[str, PathLike]) -> dict[str, np.ndarray]:
-    """Read a `.pdparams` file: names -> arrays, bfloat16 as float32. Runs nothing in it.
-
-    Takes a bare state dict and a wrapped one (see `state_dict_in`). Raises UserError, one
-    line, for files that are missing, damaged, hostile or hold no state dict.
+    Takes a bare state dict and a wrapped one (see `state_dict_in`). Raises UserError, one line, for files
+    that are missing, damaged, hostile or hold no state dict.
     """
     data = read_bytes(path)
     with one_line(path):
         return _paddle_state(data)
 
 
-def _prefix(path: str) -> str:
-    """PREFIX of a TensorFlow checkpoint, given it or one of its files; "" if there is none."""
-    prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path)
-    return prefix if Path(f"{prefix}.index").is_file() else ""
+def read_weights(path: Union[str, PathLike]) -> State:
+    """Read a checkpoint without running anything in it: names -> arrays, bfloat16 as float32.
 
-
-def read_weights(path: Union[str, PathLike]) -> dict[str, np.ndarray]:
-    """Read a checkpoint: the names and arrays that its framework has, bfloat16 as float32.
-
-    Recognises PyTorch's zip and its older format, PREFIX (or one of the files) of a TensorFlow
-    V2 checkpoint, Paddle's `.pdparams` and safetensors. State dicts may be bare or wrapped, see
-    `state_dict_in`. Nothing in the file runs. Raises UserError, one line, for everything that
-    is missing, damaged, hostile or none of these.
+    Takes PyTorch's zip format and its older one, PREFIX (or one of the files) of a TensorFlow V2 checkpoint,
+    Paddle's `.pdparams` and safetensors. State dicts may be bare or wrapped, see `state_dict_in`. Raises
+    UserError, one line, for files that are missing, damaged, hostile or of another kind.
     """
     prefix = _prefix(str(path))
     if prefix:
@@ -90,6 +82,41 @@ def read_weights(path: Union[str, PathLike]) -> dict[str, np.ndarray]:
             return state_dict_in(torch.read_zip(data))
         if torch.is_old(data):
             return state_dict_in(torch.read_old(data))
-        if is_safetensors(data):
-            return state_dict_in(parse_safetensors(data))
+        if _is_safetensors(data):
+            return state_dict_in(_parse_safetensors(data))
         return _paddle_state(data)
+
+
+def _prefix(path: str) -> str:
+    """Return PREFIX of a TensorFlow checkpoint, given it or one of its files; "" if there is none."""
+    prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path)
+    return prefix if Path(f"{prefix}.index").is_file() else ""
+
+
+def _paddle_state(data: bytes) -> State:
+    # Paddle has no unsigned 16-bit parameters; it stores bfloat16 in this type.
+    return {
+        name: bfloat16_to_float32(array) if array.dtype == np.uint16 else array
+        for name, array in state_dict_in(parse_pickle(data)).items()
+    }
+
+
+def _is_safetensors(data: bytes) -> bool:
+    """Whether `data` begins with the length of a JSON header, and the header."""
+    return len(data) > 8 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def _parse_safetensors(data: bytes) -> State:
+    # Not safetensors.numpy.load, which does not know bfloat16.
+    try:
+        tensors = deserialize(data)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    return {name: _safetensors_array(name, **tensor) for name, tensor in tensors}
+
+
+def _safetensors_array(name: str, data: bytearray, shape: list[int], dtype: str) -> np.ndarray:
+    if dtype not in _SAFETENSORS_TYPES:
+        raise UserError(f"tensor {name!r} has type {dtype!r}, which no weights have")
+    array = np.frombuffer(data, _SAFETENSORS_TYPES[dtype]).reshape(shape)
+    return bfloat16_to_float32(array) if dtype == "BF16" else array

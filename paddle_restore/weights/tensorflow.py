@@ -1,9 +1,9 @@
-"""TensorFlow V2 checkpoints (PREFIX.index and PREFIX.data-…), without TensorFlow.
+"""Read TensorFlow V2 checkpoints (PREFIX.index and PREFIX.data-...) without TensorFlow.
 
-The index is a table in LevelDB's format: blocks of (name, BundleEntryProto), a block that
-points to them, and a footer that points to that. The data files hold raw numbers.
-Source: tensorflow/core/util/tensor_bundle, tensorflow/core/protobuf/tensor_bundle.proto,
-LevelDB's doc/table_format.md.
+The index is a table in LevelDB's format: blocks of (name, BundleEntryProto), a block of pointers to them,
+and a footer with a pointer to that block. The data files hold raw numbers. Source:
+tensorflow/core/util/tensor_bundle, tensorflow/core/protobuf/tensor_bundle.proto, LevelDB's
+doc/table_format.md.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from paddle_restore.weights.unpickle import one_line, read_bytes
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
-_LONGEST_NAME = 1000
-_MOST_ENTRIES = 100_000
+_MAX_NAME_LENGTH = 1000
+_MAX_ENTRIES = 100_000
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 19: "<f2"}
-# What training keeps beside the weights: optimiser slots, their powers, counters.
+# What training stores beside the weights: optimiser slots, their powers, counters.
 _TRAINING = re.compile(
     r"/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|\.OPTIMIZER_SLOT.*)$|^beta[12]_power(_\d+)?$"
     r"|^(global_step|loss_scale|good_steps|_CHECKPOINTABLE_OBJECT_GRAPH|save_counter)\b"
@@ -34,7 +34,7 @@ _TRAINING = re.compile(
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The variable-length integer at `at`, and the position behind it."""
+    """Return the variable-length integer at position `at`, and the position behind it."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -47,11 +47,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _message(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The (field number, value) pairs of a protocol buffer; nested messages as bytes."""
+    """Yield the (field number, value) pairs of a protocol buffer; nested messages as bytes."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
         kind = tag & 7
+        value: Union[int, bytes]
         if kind == 0:
             value, at = _varint(data, at)
         elif kind in (1, 5):
@@ -68,13 +69,13 @@ def _message(data: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The (key, value) pairs of the table's block that `handle` (offset, size) points to."""
+    """Yield the (key, value) pairs of the table's block at `handle` (offset, size)."""
     offset, at = _varint(handle, 0)
     size, _ = _varint(handle, at)
     if offset + size + 5 > len(data):
         raise ValueError("a block ends behind the file")
     if data[offset + size] != 0:
-        raise UserError("its index is compressed, which TensorFlow does not do; save it again")
+        raise UserError("its index is compressed, which TensorFlow never does; save it again")
     block = data[offset : offset + size]
     (restarts,) = struct.unpack("<I", block[-4:])
     end = len(block) - 4 * (restarts + 1)
@@ -84,14 +85,14 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         own, at = _varint(block, at)
         length, at = _varint(block, at)
         key = key[:shared] + block[at : at + own]
-        if len(key) > _LONGEST_NAME:
+        if len(key) > _MAX_NAME_LENGTH:
             raise ValueError("a name that is too long")
         yield key, block[at + own : at + own + length]
         at += own + length
 
 
 def _entries(data: bytes) -> dict[str, dict[int, Any]]:
-    """name -> fields of its BundleEntryProto; the header's under the empty name."""
+    """Return name -> fields of its BundleEntryProto; the header has the empty name."""
     if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
         raise ValueError("not the footer of a TensorFlow index")
     footer = data[-_FOOTER:]
@@ -99,8 +100,8 @@ def _entries(data: bytes) -> dict[str, dict[int, Any]]:
     _, at = _varint(footer, at)
     handles = (handle for _, handle in _block(data, footer[at:]))
     pairs = itertools.chain.from_iterable(_block(data, handle) for handle in handles)
-    entries = {key.decode(): dict(_message(value)) for key, value in itertools.islice(pairs, _MOST_ENTRIES)}
-    if next(pairs, None):  # blocks may be pointed to again and again
+    entries = {key.decode(): dict(_message(value)) for key, value in itertools.islice(pairs, _MAX_ENTRIES)}
+    if next(pairs, None):  # pointers to the same block can repeat
         raise ValueError("too many entries")
     return entries
 

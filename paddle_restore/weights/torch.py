@@ -1,10 +1,10 @@
-"""PyTorch checkpoints (`torch.save`), the zip format and the older one, without PyTorch.
+"""Read PyTorch checkpoints (`torch.save`), the zip format and the older one, without PyTorch.
 
-A zip holds `NAME/data.pkl` and one raw file `NAME/data/KEY` for each storage. The older
-format is five pickles (a magic number, a protocol, the machine's sizes, the object, the keys
-of the storages), then for each storage its number of elements and its raw data. In both the
-object's pickle refers to storages by persistent ids, and a tensor is a call of
-`_rebuild_tensor_v2(storage, offset, shape, strides, …)`. Source: torch/serialization.py.
+A zip holds `NAME/data.pkl` and one raw file `NAME/data/KEY` for each storage. The older format is five
+pickles (a magic number, a protocol, the machine's sizes, the object, the keys of the storages), then the
+number of elements and the raw data of each storage. In both, the object's pickle refers to storages by
+persistent ids, and a tensor is a call of `_rebuild_tensor_v2(storage, offset, shape, strides, ...)`.
+Source: torch/serialization.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import math
 import pickle
 import zipfile
+from collections.abc import Callable
 from typing import Any, Optional
 
 import numpy as np
@@ -26,14 +27,14 @@ _ZIP_DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError)
 
 
 class _StorageType:
-    """The word for a type of numbers, such as torch.FloatStorage."""
+    """A type of numbers that a pickle names, such as torch.FloatStorage."""
 
     def __init__(self, code: str):
         self.dtype = np.dtype("<u2" if code == "bf2" else "<" + code)
         self.bfloat16 = code == "bf2"
 
     def __call__(self, *_: Any) -> Any:
-        raise TypeError("a storage type is a word here, not a function")
+        raise TypeError("a storage type cannot be called")
 
     def array(self, data: bytes, offset: int = 0, count: Optional[int] = None) -> np.ndarray:
         needed = None if count is None else count * self.dtype.itemsize
@@ -44,7 +45,7 @@ class _StorageType:
 
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
-    """A view of the storage. Strides come from the file, so all that it can reach is checked."""
+    """Return a view of the storage. The strides come from the file, so its whole reach is checked."""
     if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0:
         raise ValueError("a tensor's shape and strides")
     count = math.prod(shape)
@@ -69,7 +70,7 @@ _STORAGES = {
     "Byte": "u1",
     "Bool": "b1",
 }
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     **PLAIN,
     **{f"torch.{name}Storage": _StorageType(code) for name, code in _STORAGES.items()},
     "torch._utils._rebuild_tensor": _tensor,
@@ -80,7 +81,7 @@ _FUNCTIONS = {
     "collections.Counter": lambda counts=(): {plain_key(key): count for key, count in dict(counts).items()},
 }
 _ANY = np.zeros(0, np.float32)
-_WITHOUT_DATA = {
+_WITHOUT_DATA: dict[str, Callable[..., Any]] = {
     **_FUNCTIONS,
     "torch._utils._rebuild_tensor": lambda *_: _ANY,
     "torch._utils._rebuild_tensor_v2": lambda *_: _ANY,
@@ -104,7 +105,7 @@ def _storage_reference(reference: tuple) -> tuple[str, _StorageType, int]:
 
 
 def read_zip(data: bytes) -> Any:
-    """The object in a zip of torch.save. Raises UserError or one of DAMAGE."""
+    """Return the object in a zip of torch.save. Raises UserError or one of DAMAGE."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except _ZIP_DAMAGE as error:
@@ -119,7 +120,7 @@ def read_zip(data: bytes) -> Any:
     def member(name: str) -> bytes:
         nonlocal left
         info = members[name]
-        # Members are stored as they are, so together they are no larger than the file.
+        # Members are stored without compression, so together they are no larger than the file.
         left -= info.file_size
         if info.compress_type != zipfile.ZIP_STORED or left < 0:
             raise UserError("refused: members of its zip file are compressed or overlap")
@@ -144,7 +145,7 @@ def read_zip(data: bytes) -> Any:
 
 
 def read_old(data: bytes) -> Any:
-    """The object in a file of torch.save before 1.6. Raises UserError or one of DAMAGE."""
+    """Return the object in a file of torch.save before 1.6. Raises UserError or one of DAMAGE."""
     stream = io.BytesIO(data)
     magic, _, machine = (_read_pickle(stream) for _ in range(3))
     if magic != MAGIC:
@@ -153,16 +154,16 @@ def read_old(data: bytes) -> Any:
         raise UserError("its numbers are big-endian; save it again on a little-endian machine")
     start = stream.tell()
 
-    # The data lies behind the pickle that says what type it has, so that is evaluated twice.
+    # The data lies behind the pickle that gives its type, so that pickle is evaluated twice.
     types: dict[str, tuple[_StorageType, int]] = {}
 
-    def note(reference: tuple) -> np.ndarray:
+    def record(reference: tuple) -> np.ndarray:
         key, storage_type, count = _storage_reference(reference)
         if types.setdefault(key, (storage_type, count)) != (storage_type, count):
             raise UserError("one of its storages has two types or sizes")
         return _ANY
 
-    Machine(_WITHOUT_DATA, STATES, note).run(stream)
+    Machine(_WITHOUT_DATA, STATES, record).run(stream)
     storages = {}
     for key in _read_pickle(stream):
         storage_type, count = types[key]

@@ -1,6 +1,6 @@
-"""Pickled checkpoints of Paddle, read without running them (see `weights.machine`).
+"""Read Paddle's pickled checkpoints without running them (see `weights.machine`).
 
-Source: what paddle.save writes (dicts of NumPy arrays; a tensor inside another container is
+Source: what paddle.save writes (dicts of NumPy arrays; a tensor in another container is
 `tuple((name, array))`), and NumPy's `ndarray.__reduce__` and `__setstate__`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Literal, Union
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2"
 
 
 class _Dtype:
-    """A NumPy dtype in a pickle: the code comes with the call, the byte order with its state."""
+    """A NumPy dtype in a pickle. The call gives its code, the state its byte order."""
 
     def __init__(self, code: str, *_: Any):
         if code not in _NUMBERS:
@@ -35,11 +35,11 @@ class _Dtype:
             raise UserError("its numbers are big-endian; save it again on a little-endian machine")
         return 0
 
-    def array(self, data: Union[bytes, str], shape: tuple, order: str = "C") -> np.ndarray:
+    def array(self, data: Union[bytes, str], shape: tuple, order: Literal["C", "F"] = "C") -> np.ndarray:
         if isinstance(data, str):  # written by Python 2
             data = data.encode("latin1")
         if len(shape) > 32 or any(type(side) is not int or side < 0 for side in shape):
-            raise ValueError("a shape that is none")
+            raise ValueError("an invalid shape")
         needed = math.prod(shape) * int(self.code[1:])
         if needed != len(data):
             raise UserError(f"an array claims shape {shape}, {needed} bytes, but holds {len(data)} bytes")
@@ -47,14 +47,15 @@ class _Dtype:
 
 
 def _reconstruct(*_: Any) -> np.ndarray:
-    # The shape that NumPy passes here is not the array's; that comes with its state.
+    # The array's shape comes with its state; the one that NumPy passes here is another.
     return np.empty(0, np.uint8)
 
 
 def _set_array(array: np.ndarray, state: tuple) -> int:
     _, shape, dtype, fortran, data = state
     filled = dtype.array(data, shape, "F" if fortran else "C")  # checks before NumPy sees them
-    array.__setstate__((1, shape, filled.dtype, bool(fortran), filled.tobytes("A")))
+    checked: Any = (1, shape, filled.dtype, bool(fortran), filled.tobytes("A"))
+    array.__setstate__(checked)
     return array.nbytes
 
 
@@ -65,7 +66,7 @@ def _tuple(items: tuple = ()) -> Any:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Bytes, as protocol 2 spells them."""
+    """Return bytes as protocol 2 writes them."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"bytes as {encoding}")
     return text.encode("latin1")
@@ -75,8 +76,8 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
     return dtype.array(data, ()).item()
 
 
-def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
-    return dtype.array(data, shape, order)  # how protocol 5 has arrays
+def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
+    return dtype.array(data, shape, order)  # an array as protocol 5 writes it
 
 
 def _ordered_dict(pairs: Any = ()) -> dict:
@@ -84,7 +85,7 @@ def _ordered_dict(pairs: Any = ()) -> dict:
 
 
 def _never(*_: Any) -> Any:
-    raise TypeError("numpy.ndarray is a word here, not a function")
+    raise TypeError("numpy.ndarray cannot be called")
 
 
 def _ignore(*_: Any) -> int:
@@ -106,23 +107,23 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "numpy._core.multiarray.scalar": _scalar,
     "numpy._core.numeric._frombuffer": _frombuffer,
 }
-"""What a pickle of arrays, numbers and plain containers names, and what does its work here."""
+"""What a pickle of arrays, numbers and plain containers names, and the functions that stand for it here."""
 
 STATES: Mapping[type, Callable[..., int]] = {
     np.ndarray: _set_array,
     _Dtype: _Dtype.set_order,
-    dict: _ignore,  # PyTorch hangs version numbers on its OrderedDict
+    dict: _ignore,  # PyTorch attaches version numbers to its OrderedDict
 }
-"""Whose state such a pickle may set, and how."""
+"""Types whose state such a pickle may set, and the functions that set it."""
 
 
 def bfloat16_to_float32(array: np.ndarray) -> np.ndarray:
-    """The upper half of a float32 is a bfloat16, which NumPy has not and shows as uint16."""
+    """Convert bfloat16 that is stored as uint16. A bfloat16 is the upper half of a float32."""
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
 def read_bytes(path: Union[str, PathLike]) -> bytes:
-    """The file's bytes. Raises UserError where it cannot be read or holds nothing."""
+    """Return the file's bytes. Raises UserError for a file that is empty or cannot be read."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -134,7 +135,7 @@ def read_bytes(path: Union[str, PathLike]) -> bytes:
 
 @contextmanager
 def one_line(where: Union[str, PathLike]) -> Iterator[None]:
-    """Turn what wrong bytes raise in the block into a UserError, one line that names the file."""
+    """Turn errors about wrong bytes into a UserError, one line that names the file."""
     try:
         yield
     except UserError as error:
@@ -145,7 +146,7 @@ def one_line(where: Union[str, PathLike]) -> Iterator[None]:
 
 
 def parse_pickle(data: bytes) -> Any:
-    """Evaluate the pickle that `data` begins with. Raises UserError or one of DAMAGE."""
+    """Evaluate the pickle at the beginning of `data`. Raises UserError or one of DAMAGE."""
     value = Machine(PLAIN, STATES).run(io.BytesIO(data))
     if isinstance(value, dict):
         value.pop("StructuredToParameterName@@", None)  # Paddle's own bookkeeping
@@ -153,11 +154,11 @@ def parse_pickle(data: bytes) -> Any:
 
 
 def load_pickle(path: Union[str, PathLike]) -> Any:
-    """Read what `paddle.save` wrote (`.pdopt`, `.pdparams`; protocols 2 to 4) and run nothing.
+    """Read what `paddle.save` wrote (`.pdopt`, `.pdparams`; protocols 2 to 4) without running anything.
 
-    Returns plain containers, numbers, strings and NumPy arrays; a Paddle tensor becomes its
-    array (bfloat16 as the uint16 that Paddle stores). Raises UserError, one line, for files
-    that are missing, empty or truncated, or that name anything but tensors and containers.
+    Returns plain containers, numbers, strings and NumPy arrays. A Paddle tensor becomes its array (bfloat16
+    as the uint16 that Paddle stores). Raises UserError, one line, for files that are missing, empty or
+    truncated, or that name anything but tensors and containers.
     """
     data = read_bytes(path)
     with one_line(path):

@@ -51,7 +51,7 @@ def test_networks_and_exports_stand_in_one_table(capsys, exported, tmp_path):
     for row in rows:
         latency = row["latency_ms"]
         assert latency["trials"] == 3
-        assert 0 < latency["least"] <= latency["median"] <= latency["most"]
+        assert 0 < latency["min"] <= latency["median"] <= latency["max"]
         assert row["frames_per_second"] == pytest.approx(1000 / latency["median"])
     # SID's weights alone take 31 MB, Lamba's 3.
     assert rows[0]["peak_memory_bytes"] > 4 * rows[0]["parameters"]

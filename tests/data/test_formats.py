@@ -43,7 +43,7 @@ add_format(
         suffixes=(".ppm", ".pgm"),
         mime="image/x-portable-pixmap",
         magic=rb"P[56]\\s",
-        open=lambda file: PillowPicture(file, PpmImageFile, "PPM"),
+        open=lambda file: PillowPicture(file, PpmImageFile),
         write=write,
     )
 )

@@ -62,7 +62,7 @@ def test_an_unreadable_sample_is_replaced_and_named(workers):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_nothing_left_to_read_is_an_error_and_no_hang(workers):
     stream = batches(Samples(4, broken=range(4)), Order(4, 2, 0), 0, 2, workers, max_unreadable=9)
-    with pytest.raises(UserError, match=r"sample \d is broken \(nor can 3 others\)"):
+    with pytest.raises(UserError, match=r"sample \d is broken \(3 others cannot be read either\)"):
         next(stream)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from paddle_restore.engine.objectives import OBJECTIVES
+from paddle_restore.engine.objectives import OBJECTIVES, build_objective
 from paddle_restore.errors import UserError
+from paddle_restore.models import create_model
 from tests.package import install, run_python
 
 MODULE = """
@@ -55,6 +56,15 @@ def test_an_objective_has_the_name_that_its_options_give():
 def test_an_unknown_objective_names_the_nearest():
     with pytest.raises(UserError, match="unknown objective 'supervise'; did you mean 'supervised'"):
         OBJECTIVES.find("supervise")
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [("supervised", "targets"), ("invertible", "low-resolution targets")]
+)
+def test_a_batch_without_what_an_objective_needs_is_one_line(kind, missing):
+    objective = build_objective(OBJECTIVES[kind].options())
+    with pytest.raises(UserError, match=f"objective.kind: {kind} needs {missing}"):
+        objective(create_model("invdn", width=8, blocks=1), {"input": None})
 
 
 def test_a_recipe_can_name_an_objective_of_another_package(picture_recipe, tmp_path):

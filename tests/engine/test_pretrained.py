@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 from paddle_restore.weights import convert_state_dict, load_pdparams
-from paddle_restore.weights.safetensors import save_safetensors
 from tests.weights.test_convert import pytorch_names
 
 
@@ -17,7 +17,7 @@ from tests.weights.test_convert import pytorch_names
 def published(tmp_path):
     """A published checkpoint by its authors' names, in the recipe's size."""
     state = pytorch_names(4)
-    save_safetensors(tmp_path / "published.safetensors", state)
+    save_file(state, tmp_path / "published.safetensors")
     return state
 
 
@@ -37,7 +37,7 @@ def test_training_starts_from_published_weights(tiny_recipe, tmp_path, published
 
 def test_a_partial_load_must_be_asked_for_and_lists_what_it_skipped(tiny_recipe, tmp_path, published):
     del published["conv10_1.bias"]
-    save_safetensors(tmp_path / "published.safetensors", published)
+    save_file(published, tmp_path / "published.safetensors")
     with pytest.raises(UserError, match=r"1 missing: head\.bias"):
         run(tiny_recipe, tmp_path)
     assert not (tmp_path / "run").exists()

@@ -14,6 +14,7 @@ from paddle_restore.engine.checkpoint import choose_checkpoint, empty_folder
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.optim import Plan
+from paddle_restore.engine.state import RunState
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pickle
@@ -50,14 +51,14 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_recipe, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("state.json", "{}", "is no state to resume from"),
-        ("state.json", "[]", "is no state to resume from"),
-        ("state.json", "{", "is no state to resume from"),
+        ("state.json", "{}", "cannot be resumed from"),
+        ("state.json", "[]", "cannot be resumed from"),
+        ("state.json", "{", "cannot be resumed from"),
         ("model.pdparams", "", "model.pdparams"),
         ("model.pdopt", "nonsense", "model.pdopt"),
         ("state.json", '{"iteration": -1, "best": null}', "iteration: Input should be greater"),
-        ("state.json", '{"iteration": 1, "best": null, "meter": 3}', "state to resume from: meter"),
-        ("state.json", '{"iteration": 1, "best": {"score": "x"}}', "state to resume from: best.score"),
+        ("state.json", '{"iteration": 1, "best": null, "meter": 3}', "cannot be resumed from: meter"),
+        ("state.json", '{"iteration": 1, "best": {"score": "x"}}', "cannot be resumed from: best.score"),
     ],
 )
 def test_a_broken_checkpoint_is_one_line(run, tiny_recipe, tmp_path, name, content, message):
@@ -170,3 +171,24 @@ def test_the_state_says_where_the_best_was(run):
     state = json.loads((run / "best_model/state.json").read_text())
     assert state["best"]["metric"] == "psnr_uint8"
     assert all(bool(paddle.isfinite(paddle.to_tensor(v))) for v in [state["best"]["score"]])
+
+
+FORMER_STATE = {
+    "iteration": 7,
+    "best": {"score": 21.5, "metric": "psnr", "iteration": 5},
+    "epoch": 2,
+    "joint_batch": 4,
+    "processes": 2,
+    "evaluated": 5,
+    "meter": {"count": 2, "losses": {"l1": 0.5, "loss": 0.5}},
+    "unreadable": {"3.png: is not a picture": 2},
+    "nonfinite": {"count": 3, "in_a_row": 1},
+}
+"""What version 0.1 wrote."""
+
+
+def test_states_of_former_versions_are_read():
+    assert RunState.model_validate(FORMER_STATE).model_dump() == FORMER_STATE
+    first = RunState.model_validate({"iteration": 7, "best": None})
+    assert (first.evaluated, first.nonfinite.count, first.meter.losses) == (7, 0, {})
+    assert first.meter is not RunState.model_validate({"iteration": 7, "best": None}).meter

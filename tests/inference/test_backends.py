@@ -19,22 +19,10 @@ from paddle_restore.inference.backends import find_backends, open_network
 from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.export import export
 from paddle_restore.inference.package import Preprocess, read_package
+from tests.models.small import small_model
 
-TINY = {
-    "sid_unet": {"width": 4},
-    "sid_unet_xtrans": {"width": 4},
-    "lamba": {},
-    "mirnet": {"width": 8, "n_rrg": 1, "n_msrb": 1},
-    "mirnet_v2": {"width": 32, "groups": [1, 2]},
-    "mirnet_v2_small": {"width": 32, "groups": [2]},
-    "invdn": {"width": 8, "blocks": 1},
-}
 LIBRARIES = {"paddle": "paddle", "onnx": "onnxruntime", "openvino": "openvino"}
 NO_ONNX = "an ONNX export needs paddle2onnx, onnx and onnxruntime: pip install 'paddle_restore[onnx]'"
-
-
-def test_every_network_is_here():
-    assert sorted(TINY) == list_models()
 
 
 def needs_onnx():
@@ -43,8 +31,7 @@ def needs_onnx():
 
 
 def tiny_model(id: str):
-    paddle.seed(0)
-    model = create_model(id, **TINY[id])
+    model = small_model(id)
     # Learned slopes differ from layer to layer, and none is 0.2.
     for i, layer in enumerate(x for x in model.sublayers() if isinstance(x, paddle.nn.PReLU)):
         (slope,) = layer.parameters()
@@ -79,7 +66,7 @@ def exported(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("id", TINY)
+@pytest.mark.parametrize("id", list_models())
 @pytest.mark.parametrize("backend", LIBRARIES)
 def test_backends_give_the_networks_numbers(exported, id, backend):
     pytest.importorskip(LIBRARIES[backend])

@@ -71,7 +71,7 @@ def test_latency():
     calls = []
     latency = measure_latency(lambda: calls.append(1), trials=9, warmup=2)
     assert len(calls) == 11
-    assert latency.least <= latency.lower_quartile <= latency.median <= latency.upper_quartile <= latency.most
+    assert latency.min <= latency.lower_quartile <= latency.median <= latency.upper_quartile <= latency.max
 
 
 def test_memory_is_that_of_the_process():

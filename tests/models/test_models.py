@@ -8,8 +8,10 @@ import pytest
 
 from paddle_restore import create_model, list_models
 from paddle_restore.errors import UserError
-from paddle_restore.models import MODELS, ModelSpec, model_spec, small_arguments
+from paddle_restore.models import MODELS, ModelSpec, model_spec
 from paddle_restore.models.spec import INPUT_CHANNELS
+
+from .small import small_model
 
 WITH_HALO = [id for id in list_models() if model_spec(id).halo != "global"]
 FADING = [id for id, model in MODELS.items() if model.fading]
@@ -17,8 +19,7 @@ FADING = [id for id, model in MODELS.items() if model.fading]
 
 @pytest.fixture(params=list_models())
 def model(request):
-    paddle.seed(0)
-    return create_model(request.param, **small_arguments(request.param))
+    return small_model(request.param)
 
 
 def picture(spec, height, width, seed=0):
@@ -127,7 +128,7 @@ def reach(model, vertical):
 @pytest.mark.parametrize("vertical", [True, False])
 @pytest.mark.parametrize("id", sorted({*WITH_HALO} - {*FADING}))
 def test_halo_covers_the_reach_and_is_not_wasteful(id, vertical):
-    model = create_model(id, **small_arguments(id))
+    model = small_model(id)
     model = getattr(model, "deployed", lambda: model)()
     averaging(model)
     halo, multiple = model.spec.halo, model.spec.multiple

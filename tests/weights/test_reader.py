@@ -16,7 +16,7 @@ import pytest
 
 from paddle_restore.errors import UserError
 from paddle_restore.weights import read_weights
-from paddle_restore.weights.safetensors import save_safetensors
+from paddle_restore.weights.writer import save_safetensors
 from tests.conftest import GOLDEN
 
 
@@ -226,15 +226,17 @@ def test_bfloat16_safetensors(tmp_path):
 
 GOOD = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 SAFETENSORS = {
-    "huge shape": (safetensors_file({**GOOD, "shape": [2**40, 2**40]}), "claims shape"),
+    "huge shape": (safetensors_file({**GOOD, "shape": [2**40, 2**40]}), "damaged"),
     "negative shape": (safetensors_file({**GOOD, "shape": [-2, -3]}), "damaged"),
-    "behind the end": (safetensors_file({**GOOD, "data_offsets": [8, 32]}), "claims shape"),
+    "behind the end": (safetensors_file({**GOOD, "data_offsets": [8, 32]}), "damaged"),
     "before the start": (safetensors_file({**GOOD, "data_offsets": [-24, 0]}), "damaged"),
-    "unknown type": (safetensors_file({**GOOD, "dtype": "F8"}), "type 'F8'"),
+    "unknown type": (safetensors_file({**GOOD, "dtype": "F8"}), "damaged.*F8"),
+    "type without weights": (safetensors_file({**GOOD, "dtype": "U32"}), "type 'U32'"),
     "header is no JSON": (safetensors_file(None, header=b"{oops}"), "damaged"),
     "header nests": (safetensors_file(None, header=b'{"a":' * 10**5), "damaged"),
-    "nothing in it": (safetensors_file(None, header=b"{}"), "nothing"),
-    "truncated": (safetensors_file(GOOD)[:-1], "claims shape"),
+    "nothing in it": (safetensors_file(None, b"", header=b"{}"), "nothing"),
+    "bytes of no tensor": (safetensors_file(None, header=b"{}"), "damaged"),
+    "truncated": (safetensors_file(GOOD)[:-1], "damaged"),
     "huge header": (struct.pack("<Q", 2**60) + b'{"w":', "damaged"),
 }
 

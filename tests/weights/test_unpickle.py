@@ -142,7 +142,7 @@ HAND_WRITTEN = {
     "extension registry": (b"\x80\x02\x82\x01.", "EXT1"),
     "persistent": (b"\x80\x02K\x01Q.", "outside itself"),
     "object array": (b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85R.", "O8"),
-    "call of data": (b"\x80\x02X\x01\x00\x00\x00a)R.", "not given"),
+    "call of data": (b"\x80\x02X\x01\x00\x00\x00a)R.", "not in the table"),
     "state of a string": (b"\x80\x02X\x01\x00\x00\x00a}b.", "damaged"),
     "call of ndarray": (b"\x80\x02cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85\x85R.", "damaged"),
     "too little on the stack": (b"\x80\x02R.", "damaged"),
@@ -179,7 +179,7 @@ def array_pickle(shape=(2, 3), order="<", data=b"\0" * 24, code="f4") -> bytes:
     ("claims", "message"),
     [
         (dict(shape=(2**40, 2**40)), "claims shape"),
-        (dict(shape=(2, -3)), "a shape that is none"),
+        (dict(shape=(2, -3)), "an invalid shape"),
         (dict(data=b"\0" * 20), "20 bytes"),
         (dict(order=">"), "big-endian"),
         (dict(code="O4"), "'O4'"),

@@ -47,7 +47,8 @@ class NoisyTrain:
         """Return input and target, (3, crop, crop) float32 in [0, 1]."""
         path = self.files[index % len(self.files)]
         picture = read_image(path)
-        top, left = random_window(*picture.shape[:2], self.crop, rng, str(path))
+        height, width = picture.shape[:2]
+        top, left = random_window(height, width, self.crop, rng, str(path))
         crop = picture[top : top + self.crop, left : left + self.crop].transpose(2, 0, 1)
         (crop,) = random_flips(rng, crop, odds=(0.5, 0.5, 0.5))
         values = np.ascontiguousarray(to_float(crop))

@@ -65,9 +65,8 @@ class PhotographsTrain:
         else:
             photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
             window = _window(photo, side, rng)
-        pair = take_picture(window, self.crop, development, rng)
-        pair = random_flips(rng, *(part.transpose(2, 0, 1) for part in pair), odds=(0.5, 0.5, 0.5))
-        noisy, clean = map(np.ascontiguousarray, pair)
+        pair = [part.transpose(2, 0, 1) for part in take_picture(window, self.crop, development, rng)]
+        noisy, clean = map(np.ascontiguousarray, random_flips(rng, *pair, odds=(0.5, 0.5, 0.5)))
         return {"input": noisy, "target": clean, "name": str(index)}
 
 
@@ -126,7 +125,8 @@ def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarra
     missing = [max(side - size, 0) for size in photo.shape[:2]]
     if any(missing):
         photo = np.pad(photo, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")
-    top, left = random_window(*photo.shape[:2], side, rng, "a photograph")
+    height, width = photo.shape[:2]
+    top, left = random_window(height, width, side, rng, "a photograph")
     return photo[top : top + side, left : left + side]
 
 

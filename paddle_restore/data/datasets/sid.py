@@ -18,10 +18,10 @@ class SIDOptions(ExposureOptions):
 
     kind: Literal["sid"] = "sid"
     burst: Literal["first", "all"] = Field(
-        "first", description="short frames to train on: each exposure's first, as the authors, or all"
+        "first", description="short frames to train on: the first of each exposure, as the authors do, or all"
     )
     exclude: tuple[str, ...] = Field(
-        ("10034", "10045", "10172"), description="misaligned scenes, left out of quantitative evaluation"
+        ("10034", "10045", "10172"), description="misaligned scenes, excluded from quantitative evaluation"
     )
 
 

@@ -62,6 +62,11 @@ class OpenPicture(Protocol):
         ...
 
 
+Writer = Callable[[BinaryIO, np.ndarray, Metadata, Optional[int]], None]
+"""Writes (file, image, metadata, quality): an (H, W), (H, W, 3) or, in a format with alpha, (H, W, 4) image
+of uint8, or uint16 in a format with 16 bits. `quality` is 1 to 100 or None. Raises CannotHold."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One picture format.
@@ -71,12 +76,10 @@ class Format:
     mime           media type
     magic          regular expression that the first START bytes match
     open           reads the header. Raises NotSupported, or any exception if the file is broken
-    write          writes (file, image, metadata, quality): an (H, W), (H, W, 3) or, with `alpha`, (H, W, 4)
-                   image of uint8, or of uint16 if `depths` has 16. Raises CannotHold. None: it is only read
+    write          None if the format is only read
     depths         bits per channel
     alpha          holds an opacity channel
-    offered        commands and the service offer it by name; otherwise it is written where the output's
-                   name asks for it
+    offered        commands and the service offer it by name; otherwise only an output's name can ask for it
     raw_container  camera raw files begin in the same way, so only the name tells them apart
     """
 
@@ -85,7 +88,7 @@ class Format:
     mime: str
     magic: bytes
     open: Callable[[BinaryIO], OpenPicture]
-    write: Optional[Callable[[BinaryIO, np.ndarray, Metadata, Optional[int]], None]]
+    write: Optional[Writer]
     depths: tuple[int, ...] = (8,)
     alpha: bool = False
     offered: bool = True

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Optional
-
-import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
 
 from paddle_restore.data.formats import Format, add_format
-from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.pillow import PillowPicture, save
+from paddle_restore.data.pillow import PillowPicture, pillow_writer
 
 
 class BmpPicture(PillowPicture):
     has_alpha = False  # the fourth byte is mostly unused
-
-
-def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
-    save(file, image, "BMP", metadata)
 
 
 add_format(
@@ -26,8 +18,8 @@ add_format(
         suffixes=(".bmp",),
         mime="image/bmp",
         magic=rb"BM",
-        open=lambda file: BmpPicture(file, BmpImageFile, "BMP"),
-        write=_write,
+        open=lambda file: BmpPicture(file, BmpImageFile),
+        write=pillow_writer("BMP"),
         offered=False,
     )
 )

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Optional
+from typing import Any, Optional
 
-import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
 from paddle_restore.data.formats import Format, add_format
-from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.pillow import PillowPicture, save
+from paddle_restore.data.pillow import PillowPicture, pillow_writer
 
 QUALITY = 95
 _MAX_EXIF = 65533  # a segment's length has 16 bits
 
 
-def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
-    exif = metadata.exif_block(image)
+def _options(exif: bytes, quality: Optional[int]) -> dict[str, Any]:
     exif = b"Exif\0\0" + exif if exif else b""
-    exif = exif if len(exif) <= _MAX_EXIF else b""
-    save(file, image, "JPEG", metadata, exif=exif, quality=quality or QUALITY)
+    return {"exif": exif if len(exif) <= _MAX_EXIF else b"", "quality": quality or QUALITY}
 
 
 add_format(
@@ -28,7 +24,7 @@ add_format(
         suffixes=(".jpg", ".jpeg"),
         mime="image/jpeg",
         magic=rb"\xff\xd8\xff",
-        open=lambda file: PillowPicture(file, JpegImageFile, "JPEG"),
-        write=_write,
+        open=lambda file: PillowPicture(file, JpegImageFile),
+        write=pillow_writer("JPEG", _options),
     )
 )

@@ -64,7 +64,7 @@ add_format(
         suffixes=(".png",),
         mime="image/png",
         magic=rb"\x89PNG",
-        open=lambda file: PngPicture(file, PngImageFile, "PNG"),
+        open=lambda file: PngPicture(file, PngImageFile),
         write=_write,
         depths=(8, 16),
         alpha=True,

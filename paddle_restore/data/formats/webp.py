@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Optional
+from typing import Any, Optional
 
-import numpy as np
 from PIL.WebPImagePlugin import WebPImageFile
 
 from paddle_restore.data.formats import Format, add_format
-from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.pillow import PillowPicture, save
+from paddle_restore.data.pillow import PillowPicture, pillow_writer
 
 _LOSSLESS_EFFORT = 70
 
 
-def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
-    save(
-        file,
-        image,
-        "WEBP",
-        metadata,
-        exif=metadata.exif_block(image),
-        lossless=not quality,
-        exact=True,  # keeps the colours of transparent pixels
-        quality=quality or _LOSSLESS_EFFORT,
-    )
+def _options(exif: bytes, quality: Optional[int]) -> dict[str, Any]:
+    # `exact` keeps the colours of transparent pixels.
+    return {"exif": exif, "lossless": not quality, "exact": True, "quality": quality or _LOSSLESS_EFFORT}
 
 
 add_format(
@@ -33,8 +23,8 @@ add_format(
         suffixes=(".webp",),
         mime="image/webp",
         magic=rb"RIFF....WEBP",
-        open=lambda file: PillowPicture(file, WebPImageFile, "WebP"),
-        write=_write,
+        open=lambda file: PillowPicture(file, WebPImageFile),
+        write=pillow_writer("WEBP", _options),
         alpha=True,
     )
 )

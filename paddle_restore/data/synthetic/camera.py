@@ -242,13 +242,13 @@ def _malvar(values: np.ndarray, d: Development) -> np.ndarray:
     rgb = np.empty((*values.shape, 3), np.float32)
     for position, letter in enumerate(d.pattern):
         at = (slice(position // 2, None, 2), slice(position % 2, None, 2))
-        own = "RGB".index(letter)
-        rgb[(*at, own)] = values[at]
+        cells, own = rgb[at], "RGB".index(letter)
+        cells[..., own] = values[at]
         if letter == "G":
             beside = "RGB".index(d.pattern[position ^ 1])  # the other colour of this row
-            rgb[(*at, beside)], rgb[(*at, 2 - beside)] = row[at], column[at]
+            cells[..., beside], cells[..., 2 - beside] = row[at], column[at]
         else:
-            rgb[(*at, 1)], rgb[(*at, 2 - own)] = green[at], opposite[at]
+            cells[..., 1], cells[..., 2 - own] = green[at], opposite[at]
     return rgb / d.white_balance.astype(np.float32)
 
 
@@ -281,7 +281,9 @@ def _jpeg(picture: np.ndarray, d: Development) -> np.ndarray:
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if d.jpeg_subsampling else 0x111111
     options = [cv2.IMWRITE_JPEG_QUALITY, d.jpeg_quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     coded = cv2.imencode(".jpg", picture[..., ::-1], options)[1]
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return decoded[..., ::-1]
 
 
 def _window(picture: np.ndarray, size: int) -> np.ndarray:

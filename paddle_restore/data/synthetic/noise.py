@@ -1,4 +1,4 @@
-"""Noise of a camera's sensor, in the raw domain.
+"""Noise of a camera's sensor in the raw domain, and short exposures made from long ones by it.
 
     DN = round(gain * Poisson(signal / gain) + N(0, read) + one N(0, row) a row)
 
@@ -17,20 +17,22 @@ To calibrate a camera, `measure` the noise at two ISOs, which separates electron
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from pathlib import Path
-from typing import Annotated, TypeVar, Union
+from typing import Annotated, Any, Optional, TypeVar, Union
 
 import numpy as np
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from paddle_restore.data.mosaic import RawImage
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.options import Options, validate
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Range = tuple[float, float]
 Number = TypeVar("Number", float, np.ndarray)
 
 
@@ -138,3 +140,57 @@ def load_camera(path: Union[str, Path]) -> Camera:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
     return validate(Camera, values, path)
+
+
+class NoiseOptions(Options):
+    """`data.noise`: the sensor, and ranges that each sample draws from (log-uniform)."""
+
+    camera: Path = Field(description="the sensor, e.g. configs/cameras/sony_a7s2.yml")
+    ratio: Range = Field(description="long over short exposure time: a range, or one number")
+    iso: Optional[Range] = Field(None, description="a range, or one number; default: that of the file")
+
+    @field_validator("ratio", "iso", mode="before")
+    @classmethod
+    def _one_number_is_a_range(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, (int, float)) else value
+
+    @field_validator("ratio", "iso")
+    @classmethod
+    def _ordered(cls, value: Optional[Range]) -> Optional[Range]:
+        if value and not 0 < value[0] <= value[1] < float("inf"):
+            raise ValueError("expected two positive numbers, the smaller first")
+        return value
+
+
+class ShortExposures:
+    """Makes short exposures by the camera of `options` from long ones."""
+
+    def __init__(self, options: NoiseOptions):
+        self.options = options
+        self.camera = load_camera(options.camera)
+
+    def make(self, long: RawImage, rng: np.random.Generator) -> tuple[RawImage, float]:
+        """Return a noisy short exposure of the clean `long` one, and its amplification ratio.
+
+        It has the camera's levels. Pixels that are saturated in `long` count as just saturated. Raises
+        UserError if neither the recipe nor the file has the ISO.
+        """
+        ratio = _draw(self.options.ratio, rng)
+        iso = _draw(self.options.iso or (long.iso, long.iso), rng)
+        if iso <= 0:
+            raise UserError(f"{long.path}: does not say its ISO; set data.noise.iso")
+        black = float(self.camera.black_level)
+        short = replace(
+            long,
+            mosaic=self.camera.expose(long.normalised()[0], iso, rng, ratio),
+            black_level=(black, black, black, black),
+            white_level=float(self.camera.white_level),
+            exposure_time=long.exposure_time / ratio,
+            iso=iso,
+        )
+        return short, ratio
+
+
+def _draw(limits: Range, rng: np.random.Generator) -> float:
+    low, high = limits
+    return low if low == high else float(np.exp(rng.uniform(np.log(low), np.log(high))))

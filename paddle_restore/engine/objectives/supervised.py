@@ -14,6 +14,7 @@ from paddle_restore.engine.objectives import (
     ObjectiveKind,
     ObjectiveOptions,
 )
+from paddle_restore.errors import UserError
 from paddle_restore.losses import build_losses
 
 
@@ -29,6 +30,8 @@ class Supervised:
         self.losses = build_losses(options.losses)
 
     def __call__(self, model: paddle.nn.Layer, batch: dict[str, Any]) -> Losses:
+        if "target" not in batch:
+            raise UserError("objective.kind: supervised needs targets, and this data.kind has none")
         return self.losses(model(batch["input"]), batch["target"])
 
 

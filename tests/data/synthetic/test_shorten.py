@@ -11,8 +11,14 @@ import pytest
 from paddle_restore.data.datasets.raw_pairs import RawPairsEval, RawPairsOptions, RawPairsTrain
 from paddle_restore.data.datasets.sid import SIDOptions, SIDTrain
 from paddle_restore.data.mosaic import XTRANS, RawImage
-from paddle_restore.data.synthetic.noise import SensorNoise, add_noise, load_camera, measure
-from paddle_restore.data.synthetic.shorten import NoiseOptions, ShortExposures
+from paddle_restore.data.synthetic.noise import (
+    NoiseOptions,
+    SensorNoise,
+    ShortExposures,
+    add_noise,
+    load_camera,
+    measure,
+)
 from paddle_restore.errors import UserError
 from paddle_restore.models import model_spec
 from paddle_restore.options import validate
