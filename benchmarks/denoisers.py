@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from paddle_restore.cli.main import fail
 from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.formats import is_picture
-from paddle_restore.data.image import read_image
+from paddle_restore.data.image import read_image, write_image
 from paddle_restore.data.matching import match_pairs
 from paddle_restore.data.synthetic.camera import Development, source_side, take_picture
 from paddle_restore.data.synthetic.noise import SensorNoise
@@ -56,6 +56,16 @@ PATCH = 192
 NLM_STRENGTHS = (2, 3, 4, 6, 8, 11, 15, 20, 27, 36)
 NLM_COLOURS = (1.0, 2.0)
 BM3D_SIGMAS = (3, 5, 8, 12, 17, 24, 32, 45, 60)
+
+
+# What --pictures shows: photographs that may be copied freely, CC0 and public domain.
+PICTURES = (
+    ("astronaut", "high", False),
+    ("coffee", "middle", True),
+    ("seeding_by_Clements_Engelhardt", "middle", False),
+)
+SHOWN_SETTINGS = {"middle": (8, 2.0, 12), "high": (20, 2.0, 24)}
+"""Strength and ratio of NLM, sigma of BM3D: the best of these sets."""
 
 
 def camera(level: str, jpeg: bool) -> Development:
@@ -198,6 +208,22 @@ def clean_line(restorer: Optional[Restorer], folder: Path) -> str:
     return f"clean photographs keep {mean:.2f} dB on average, {values[worst]:.2f} dB at least ({worst})"
 
 
+def write_pictures(path: Path, restorer: Restorer, folder: Path) -> None:
+    """Write crops at 100 %, a row each: noisy, NLM and BM3D of the set's best settings, ours, clean."""
+    rows = []
+    names = [file.stem for file in list_files(folder, is_picture, "pictures")]
+    for name, level, jpeg in PICTURES:
+        noisy, clean = synthetic_pairs(folder, level, jpeg)[names.index(name)]
+        strength, ratio, sigma = SHOWN_SETTINGS[level]
+        old = [nlm(noisy, strength, ratio)] + ([bm3d(noisy, sigma)] if "BM3D" in methods() else [])
+        ours = np.rint(restorer(noisy) * 255).astype(np.uint8)
+        border = ((2, 2), (2, 2), (0, 0))
+        rows.append(
+            np.hstack([np.pad(crop, border, constant_values=255) for crop in (noisy, *old, ours, clean)])
+        )
+    write_image(path, np.vstack(rows))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="denoise_unet")
@@ -205,6 +231,7 @@ def main() -> int:
     parser.add_argument("--sidd", type=Path, help="folder with Noisy/ and GT/")
     parser.add_argument("--photographs", type=Path, default=Path("data/photographs/val"))
     parser.add_argument("--cache", type=Path, default=Path("output/denoisers.json"))
+    parser.add_argument("--pictures", type=Path, help="also write crops of all methods to this file")
     parser.add_argument("--old-only", action="store_true", help="only measure NLM and BM3D, into the cache")
     arguments = parser.parse_args()
     try:
@@ -227,6 +254,8 @@ def main() -> int:
             )
         old = [heading for method in methods() for heading in (method, "its best setting")]
         print(tabulate(rows, ["set", "pairs", "noisy", *old, *(["ours"] if restorer else [])]))
+        if restorer and arguments.pictures:
+            write_pictures(arguments.pictures, restorer, arguments.photographs)
         if restorer:
             print(clean_line(restorer, arguments.photographs))
     except UserError as error:

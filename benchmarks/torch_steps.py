@@ -22,7 +22,7 @@ import torch_networks
 import torch_train
 from tabulate import tabulate
 
-from paddle_restore.data.batches import Order, Samples, collate, to_tensors
+from paddle_restore.data.batches import Order, batches
 from paddle_restore.data.datasets import DATASETS
 from paddle_restore.engine.config import load_config
 from paddle_restore.engine.optim import learning_rate
@@ -46,13 +46,12 @@ def main() -> int:
     network.load_state_dict(weights)
     step, trainer = Step(config, model, 1), torch_train.Trainer(config, network, bf16=False)
 
-    samples = Samples(DATASETS[config.data.kind].train(config.data, model.spec), config.seed)
-    order = Order(len(samples), config.train.batch_size, config.seed)
+    dataset = DATASETS[config.data.kind].train(config.data, model.spec)
+    order = Order(len(dataset), config.train.batch_size, config.seed)
     rows = []
-    for iteration in range(STEPS):
-        batch = collate([samples[key] for key in order.batch(iteration)])
+    for iteration, batch in enumerate(batches(dataset, order, 0, STEPS)):
         lr = learning_rate(config.schedule, config.optimizer.lr, iteration, config.train.iterations)
-        ours = step(to_tensors(batch), lr, iteration + 1)["loss"]
+        ours = step(batch, lr, iteration + 1).losses["loss"]
         theirs = trainer.step(batch)
         rows.append([iteration + 1, ours, theirs, abs(ours - theirs)])
     print(tabulate(rows, ["step", "Paddle", "PyTorch", "difference"], floatfmt=("d", ".6f", ".6f", ".1e")))

@@ -18,11 +18,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Optional
 
+import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,9 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import torch
 import torch.distributed
 import torch_networks
-from torch.utils.data import DataLoader
 
-from paddle_restore.data.batches import Order, Samples, collate
+from paddle_restore.data.batches import Order, batches
 from paddle_restore.data.datasets import DATASETS
 from paddle_restore.data.files import atomic_path
 from paddle_restore.engine.config import Config, load_config
@@ -95,7 +94,7 @@ class Trainer:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr()
-        noisy, clean = (torch.as_tensor(batch[key]) for key in ("input", "target"))
+        noisy, clean = (torch.from_numpy(batch[key].numpy()) for key in ("input", "target"))
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             restored = self.network(noisy)
@@ -177,30 +176,10 @@ def pair_samples(folder: Path) -> list[dict]:
     return [dataset.sample(index) for index in range(len(dataset))]
 
 
-class _Keys:
-    """The (epoch, index) of the samples of iterations first ... last-1."""
-
-    def __init__(self, order: Order, first: int, last: int):
-        self.order, self.first, self.last = order, first, last
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return (self.order.batch(iteration) for iteration in range(self.first, self.last))
-
-
 def clock_time(text: str) -> float:
     """HH:MM of today -> seconds since the epoch."""
     hour, minute = map(int, text.split(":"))
     return time.mktime((*time.localtime()[:3], hour, minute, 0, 0, 0, -1))
-
-
-def init_worker(_: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
@@ -211,6 +190,7 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     output = arguments.output or Path("output") / config.name
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)  # in the workers that make samples
     torch.manual_seed(config.seed)
     network = torch_networks.NETWORKS[arguments.network or config.model.id](**config.model.args)
     trainer = Trainer(config, network, not arguments.fp32, rank, world)
@@ -227,21 +207,11 @@ def train(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     dataset = DATASETS[config.data.kind].train(config.data, model_spec(config.model.id))
     order = Order(len(dataset), config.train.batch_size // world, config.seed, rank, world)
     first, last = trainer.iteration, config.train.iterations
-    loader = DataLoader(
-        Samples(dataset, config.seed),
-        batch_sampler=_Keys(order, first, last),
-        num_workers=config.train.num_workers,
-        collate_fn=collate,
-        worker_init_fn=init_worker,
-    )
     pixels = config.train.batch_size * config.data.crop**2 / 1e6
     start, since, losses = time.time(), time.time(), []
     say = partial(print, flush=True) if rank == 0 else lambda *_: None
     say(f"{sum(p.numel() for p in network.parameters())} parameters, iterations {first} to {last}")
-    for batch in loader:
-        for text in ("error", "traceback"):
-            if text in batch:
-                sys.exit(str(batch[text]))
+    for batch in batches(dataset, order, first, last, config.train.num_workers):
         losses.append(trainer.step(batch))
         done = trainer.iteration
         ended = done == last or trainer.ended or time.process_time() > 60 * arguments.cpu_minutes

@@ -1,4 +1,4 @@
-"""Decoded frames of raw files, and their cache on disk, of which a crop reads only its own bytes.
+"""Decoded frames of raw files and their cache on disk. A crop reads only its own bytes of it.
 
 A cache is a folder with `manifest.json`. Below it each frame is a file, at the path that the raw file has
 below the data's root: NAME.mosaic (the sensor's values) or NAME.target (LibRaw's picture). A file is a header
@@ -22,7 +22,7 @@ from typing import BinaryIO, Optional, Protocol
 import numpy as np
 from pydantic import BaseModel, PositiveInt, ValidationError
 
-from paddle_restore.data.files import atomic_path, make_folder
+from paddle_restore.data.files import atomic_path, make_folder, write_text
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
@@ -48,7 +48,7 @@ class Frames(Protocol):
 
 
 class DecodedFrames:
-    """Decode at every access: needs no disk, and takes the whole time each time."""
+    """Decode at every access: slow, but needs no disk."""
 
     def __init__(self, black_level: Optional[float] = None, white_level: Optional[float] = None):
         self.levels = (black_level, white_level)
@@ -63,7 +63,7 @@ class DecodedFrames:
 
 
 class FrameHeader(BaseModel):
-    """What RawImage holds beside the pixels, with the file's own levels."""
+    """The fields of RawImage except the pixels, with the file's own levels."""
 
     pattern: str
     black_level: tuple[float, float, float, float]
@@ -217,8 +217,7 @@ def remove_unfinished(folder: Path, min_age: float = 3600) -> int:
 
 
 def _write_manifest(path: Path) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"format": _FORMAT, "version": VERSION}) + "\n", encoding="utf-8")
+    write_text(path, json.dumps({"format": _FORMAT, "version": VERSION}) + "\n")
 
 
 def _parse(stream: BinaryIO, source: os.stat_result, suffix: str) -> Optional[Frame]:

@@ -31,7 +31,7 @@ _TURNS = {2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 @dataclass(frozen=True)
 class Form:
-    """What a picture file holds beside three colours, so that a restored picture is written alike.
+    """Properties of a picture file except its colours, for writing the restored picture in the same form.
 
     depth     8 or 16 bits
     grey      the file has one channel: it is read as three equal ones and written as their mean
@@ -61,9 +61,9 @@ PLAIN = Form()
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture: (H, W, 3) RGB, uint8 or uint16 as stored; grey becomes three equal channels.
 
-    A 32-bit float TIFF in [0, 1] comes as uint16. Pictures are turned as their EXIF orientation
-    says. The format is known by content, whatever the name says. Raises UserError for files that
-    are missing, broken, of another format, of several pictures, or of more than `max_pixels`.
+    A 32-bit float TIFF in [0, 1] comes as uint16. Pictures are turned by their EXIF orientation. The content
+    decides the format, not the name. Raises UserError for files that are missing, broken, of another format,
+    of several pictures, or of more than `max_pixels`.
     """
     return read_with_form(path, max_pixels)[0]
 
@@ -106,7 +106,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[OpenPicture]:
-    """Open a picture. Whatever the libraries raise in the block for a broken file becomes a UserError."""
+    """Open a picture. Errors of the libraries for a broken file become UserErrors."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if formats.format_of_name(path) is None:

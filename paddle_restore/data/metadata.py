@@ -186,7 +186,7 @@ def raw_metadata(path: str | Path) -> Metadata:
     """Read make, model, exposure, date, lens and position from a raw file; empty if none are found.
 
     DNG, ARW, NEF, CR2, PEF, ORF, RW2 and similar files are TIFF files; RAF holds a JPEG that has EXIF. The
-    colour space is set to sRGB, which the restored picture has, whatever the camera's JPEG had.
+    colour space is set to sRGB, which the restored picture has, although the camera's JPEG may differ.
     """
     try:
         with Path(path).open("rb") as file:

@@ -150,7 +150,7 @@ def write_submission(results: Path, path: Path) -> tuple[int, ...]:
 
 
 def write_low_resolution(clean: Path, scale: int) -> None:
-    """Write a picture of groundtruth/ or GT/, shrunk, to LQ/ beside that folder, unless the file exists."""
+    """Write a picture of groundtruth/ or GT/, shrunk, to LQ/ next to that folder, unless the file exists."""
     path = clean.parent.parent / LOW_RESOLUTION / f"{clean.stem}.png"
     if not path.is_file():
         write_image(path, shrink(read_image(clean), scale))

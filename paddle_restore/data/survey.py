@@ -23,7 +23,7 @@ def find_lists(root: Path, pattern: str) -> list[Path]:
         raise UserError(f"{root}: no such folder")
     names = sorted(path.relative_to(root) for path in root.glob(pattern))
     if not names:
-        raise UserError(f"{root}: holds no {pattern}; the lists lie beside the folders Sony and Fuji")
+        raise UserError(f"{root}: holds no {pattern}; the lists must be next to the folders Sony and Fuji")
     return names
 
 
@@ -47,7 +47,7 @@ class Survey:
 
     @property
     def absent(self) -> list[str]:
-        """Scenes of the list of which every pair lacks a file."""
+        """Scenes of the list without any complete pair."""
         complete = {pair.scene for pair in self.pairs if pair.short.is_file() and pair.long.is_file()}
         return sorted(self.scenes - complete)
 

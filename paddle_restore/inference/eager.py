@@ -14,7 +14,7 @@ class EagerNetwork:
     name = "own code"
 
     def __init__(self, model: paddle.nn.Layer):
-        # A network offers as `deployed` what it is without the parts that only training needs.
+        # `deployed` is the network without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
         self.threads = thread_count()
 

@@ -18,7 +18,7 @@ from paddle_restore.inference.restorer import Restored
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What is restored, and what is written.
+    """Which files are restored, and what is written.
 
     input     files, folders or patterns
     output    folder, or the name of the only picture

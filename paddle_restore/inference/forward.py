@@ -41,7 +41,7 @@ class Averaging:
             raise UserError(f"samples must be 1 or more, and seed 0 or more, not {self.samples}, {self.seed}")
 
     def __str__(self) -> str:
-        """The words of reports: published numbers are with or without averaging."""
+        """Text for reports, because published numbers are with or without averaging."""
         parts = ["x8 self-ensemble" if self.self_ensemble else "no self-ensemble"]
         return ", ".join(parts + ([f"mean of {self.samples} samples"] if self.samples > 1 else []))
 
@@ -89,7 +89,7 @@ class Forward:
         """Restore frames: (3, H, W) each, float32 in [0, 1], or integers of `depth` bits.
 
         `on_window` is called after every window. Raises UserError for a frame below the network's multiple,
-        a tile too small for its context, and an output that is no picture.
+        a tile too small for its context, and an output that is not a picture.
         """
         pictures = [_Picture(self._output_size(x), sum(1 for _ in self._passes(x)), depth) for x in inputs]
         batch: list[_Tile] = []
@@ -142,7 +142,7 @@ class Forward:
             outputs = self.network(*arrays)
         except (MemoryError, UserError):
             raise
-        except Exception as error:  # every library has classes of its own
+        except Exception as error:  # each library has its own exceptions
             reason = line_of(error, 200)
             raise UserError(
                 f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "

@@ -49,7 +49,7 @@ def write_onnx(program: Path, parameters: Path, file: Path) -> None:
                 str(program), str(parameters), save_file=None, opset_version=OPSET, optimize_tool="none"
             )
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # whatever its C++ raises, and UnboundLocalError after that
+    except Exception as error:  # errors of its C++ code, and UnboundLocalError after them
         lines = [line for line in stderr.getvalue().splitlines() if "rror" in line] or [str(error)]
         reason = lines[-1].strip()
         raise UserError(f"ONNX export: paddle2onnx cannot convert this network ({reason})") from None

@@ -1,4 +1,4 @@
-"""The exported folder: graph, weights and `inference.yml`, which holds all that running it takes."""
+"""The exported folder: graph, weights and `inference.yml`, which holds everything needed to run it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEM = "model"
 GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
 """The formats of an export, and the graphs that each writes."""
 
-# Keys of former versions, which nothing ever read, with the one value that each could have.
+# Unused keys of earlier versions, with the only value that each could have.
 _FORMER = {("preprocess", "padding"): "reflect", ("postprocess", "clip"): [0, 1]}
 
 
@@ -96,7 +96,7 @@ def read_package(folder: str | Path) -> Package:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         package = validate(Package, _without_former_keys(values, path), path)
-        package.model_spec  # noqa: B018  a spec that does not hold together is an error here
+        package.model_spec  # noqa: B018  raises for an inconsistent spec
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:

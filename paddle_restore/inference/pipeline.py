@@ -35,7 +35,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     """Restore all files and print a line for each; return whether none of several failed.
 
     Started by paddle.distributed.launch, every process takes its share of the files.
-    Raises UserError for mistakes that concern all files, and for that of a single one.
+    Raises UserError for mistakes that concern all files, and for the mistake of a single file.
     """
     tasks = find_tasks(options, restorer.spec.raw)
     pipeline = Pipeline(restorer, options, single=len(tasks) == 1 and options.input[0].is_file())
@@ -255,7 +255,7 @@ def _append(path: Path, content: bytes) -> None:
 
 
 def _check_reports(options: FileOptions) -> None:
-    """Raise UserError for reports that cannot be written, before the work and not after."""
+    """Raise UserError before the work if the reports cannot be written."""
     if options.summary:
         _append(options.summary, b"")
     if options.compare:

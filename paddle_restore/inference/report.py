@@ -20,7 +20,7 @@ STEPS = ("preprocess", "inference", "postprocess")
 
 
 class Recorder:
-    """Times the three steps of every file, and watches the process's memory."""
+    """Times the three steps of every file and records the memory of the process."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Files or arrays in, pictures out, whatever runs the network."""
+"""Restore files or arrays with a network, for every backend."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Restored:
 
 
 class Restorer:
-    """A network with what it needs to take files: raw files or pictures, by its spec.
+    """A network with all that it needs to restore files: raw files or pictures, as its spec says.
 
     restorer = Restorer()                           # the weights that come with the package
     restorer = Restorer("exported/mirnet_v2")
@@ -82,7 +82,7 @@ class Restorer:
         threads     of an exported folder on a CPU, by default `devices.thread_count()`
         strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures
 
-        Raises UserError for whatever cannot be opened together.
+        Raises UserError for combinations that cannot be opened.
         """
         tiling = Tiling(tile, memory)
         if model is None and weights is not None:
@@ -119,7 +119,7 @@ class Restorer:
         """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
 
         `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
-        what cannot be read or is of another kind than the network's.
+        input that cannot be read or that the network does not take.
         """
         return self.run([self.read(source, ratio)])[0].picture
 
@@ -134,8 +134,8 @@ class Restorer:
         """Restore `source` into the file `output`, whose suffix says its format; return the picture.
 
         `depth` (8 or 16 bits) is the input's own unless given, and 16 for raw files where the format has it.
-        The input's colour profile and EXIF go along, unless `metadata` is False.
-        Raises UserError like `__call__`, and for what cannot be written.
+        The input's colour profile and EXIF are copied, unless `metadata` is False.
+        Raises UserError like `__call__`, and if the file cannot be written.
         """
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
@@ -146,7 +146,7 @@ class Restorer:
         self.write(restored, Path(output), depth, metadata)
         return restored
 
-    # The steps of `save`, for callers who overlap or time them.
+    # The steps of `save`, for callers that overlap or time them.
 
     def read(self, source: Source, ratio: Optional[float] = None) -> NetworkInput:
         """Decode a file (or take an array) as the network's input. Raises UserError like `__call__`."""
@@ -251,7 +251,7 @@ def _open_folder(
 def _open_model(
     id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str
 ) -> tuple[Network, ModelSpec]:
-    # Not at the top: running an exported folder never loads the code of networks.
+    # Imported here: running an exported folder must not load the code of networks.
     import paddle
 
     from paddle_restore.devices import check_device

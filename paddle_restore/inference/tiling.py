@@ -1,8 +1,8 @@
 """Cut a frame into windows that fit into memory, and put the network's outputs together again.
 
-A network that looks `halo` pixels far gives the same picture in tiles as in one piece: windows overlap
-by twice that, and of each output only what lies a halo inside is kept. A network that pools over the
-whole frame ("global") does not: its tiles overlap by a quarter of their side and are blended there.
+A network with a context of `halo` pixels gives the same picture in tiles as in one piece: windows overlap by
+twice the halo, and only the part of an output that is a halo away from the border is kept. A network that
+pools over the whole frame ("global") does not: its tiles overlap by a quarter of their side and are blended.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, ModelSpec
 
 BUDGET = 1.0
-"""GB of working memory that `auto` gives the network. A constant, and not what the machine has free, so
-that the same file gives the same pixels everywhere."""
+"""GB of working memory that `auto` gives the network. A constant that does not depend on the free memory,
+so that the same file gives the same pixels everywhere."""
 
-_DEFAULT_SIDE = 224  # of the windows of networks whose spec does not say what a pixel costs
+_DEFAULT_SIDE = 224  # for networks without a measured memory per pixel
 _MAX_TILES = 64  # along a side, that `auto` considers
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How large a piece of a frame the network gets at once. Raises UserError for values that make no sense.
+    """How large a piece of a frame the network gets at once. Raises UserError for invalid values.
 
     side    of the square windows in the picture's (sensor's) pixels, context included;
             "auto" by the budget, "none" the whole frame
@@ -67,7 +67,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, whole: bool =
     """Return the tiles of a frame of height x width input pixels: its rows, and its columns.
 
     Windows begin at multiples of `spec.multiple` and all have one size. They reach beyond the frame up
-    to the next multiple. `whole` plans one tile, whatever the tiling.
+    to the next multiple. `whole` plans one tile for any tiling.
     Raises UserError for a frame below the multiple, and for a tile that is all context.
     """
     factor, unit = PACK_FACTOR[spec.input], spec.multiple
@@ -108,7 +108,7 @@ def _max_area(spec: ModelSpec, budget: float) -> float:
 
 
 def _choose_window(spec: ModelSpec, height: int, width: int, budget: float) -> tuple[int, int]:
-    """Return the window within the budget with the least to compute in all; of equals the squarest."""
+    """Return the window within the budget with the least total computation; of equal ones the squarest."""
     area = _max_area(spec, budget)
     choices = []
     for rows in range(1, _MAX_TILES + 1):
@@ -135,7 +135,7 @@ def _smallest_side(spec: ModelSpec) -> int:
 
 
 def _side_of(spec: ModelSpec, length: int, count: int) -> Optional[int]:
-    """Return the smallest side of which `count` windows cover `length`; None where `auto` takes no such."""
+    """Return the smallest side with which `count` windows cover `length`, or None if `auto` excludes it."""
     if count == 1:
         return length
     if spec.halo == "global":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import queue
 import resource
@@ -43,7 +42,6 @@ def main() -> int:
         answers.flush()
 
     # Libraries' warnings of hostile files would fill the log. Our own warnings are for the file's owner.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     _end_first()
     requests: queue.SimpleQueue[RestoreRequest] = queue.SimpleQueue()
@@ -61,7 +59,7 @@ def main() -> int:
 def _listen(requests: queue.SimpleQueue[RestoreRequest]) -> None:
     for line in sys.stdin:
         requests.put(RestoreRequest(**json.loads(line)))
-    os._exit(0)  # the service is gone, whatever this worker is doing
+    os._exit(0)  # the service is gone; do not finish the request
 
 
 def _end_first() -> None:

@@ -235,7 +235,7 @@ def odd_files():
     yield (
         "planes.tif",
         lambda pil, tiff: tiff(planes, photometric="rgb", planarconfig="separate"),
-        "lie apart",
+        "separate planes",
     )
     yield "white.tif", lambda pil, tiff: tiff(255 - grey, photometric="miniswhite"), None
     yield "white16.tif", lambda pil, tiff: tiff(deep[..., 0], photometric="miniswhite"), "0 is white"

@@ -34,13 +34,13 @@ class PairsOptions(DatasetOptions):
     kind: Literal["pairs"] = "pairs"
     root: Path = Field(description="folder of the two sub-folders below")
     train_folder: Path = Field(Path("train"), description="holds input and groundtruth, or Noisy and GT")
-    eval_folder: Path = Field(Path("val"), description="likewise")
+    eval_folder: Path = Field(Path("val"), description="holds the same two folders")
     crop: int = Field(128, gt=0, description="side of a training sample in pixels")
     augment: bool = Field(True, description="flips and quarter turns, each of the eight equally often")
     lq: Optional[int] = Field(
-        None, gt=1, description="also give the target shrunk so many times: from LQ/, else made on the fly"
+        None, gt=1, description="also give the target shrunk by this factor, from LQ/ or computed"
     )
-    limit: Optional[int] = Field(None, gt=0, description="use only so many pairs")
+    limit: Optional[int] = Field(None, gt=0, description="number of pairs to use; default: all")
 
 
 class PairsTrain:
@@ -94,7 +94,7 @@ def _low_resolution(
         if shrunk.shape[:2] != expected:
             raise UserError(
                 f"{pair.lq}: has {size_text(shrunk.shape)} pixels, 1/{scale} of {pair.clean} has "
-                f"{size_text(expected)}; make it anew with tools/prepare_sidd.py lq --scale {scale}"
+                f"{size_text(expected)}; make it again with tools/prepare_sidd.py lq --scale {scale}"
             )
         return shrunk[top : top + size, left : left + size]
     first_row, first_column = (max(start - _KERNEL_RADIUS, 0) for start in (top, left))

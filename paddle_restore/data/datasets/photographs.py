@@ -37,7 +37,7 @@ class PhotographsOptions(DatasetOptions):
     crop: int = Field(128, gt=0, description="side of a training patch in pixels")
     epoch: int = Field(10000, gt=0, description="patches an epoch")
     drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
-    clean: float = Field(0.15, ge=0, le=1, description="share of patches with almost no noise")
+    clean: float = Field(0.2, ge=0, le=1, description="share of patches with almost no noise")
     eval_crop: int = Field(256, gt=0, description="side of an evaluation patch")
     eval_patches: int = Field(4, gt=0, description="evaluation patches of each photograph")
 

@@ -1,4 +1,4 @@
-"""PNG: Pillow opens it and decodes 8 bits, OpenCV decodes 16 bits, of which Pillow makes 8.
+"""PNG: Pillow opens it and decodes 8 bits; OpenCV decodes 16 bits, which Pillow would reduce to 8.
 
 OpenCV encodes it, because Pillow has no 16-bit RGB and takes three times as long for 8 bits
 (docs/pictures.md). The chunks with metadata are put in afterwards.

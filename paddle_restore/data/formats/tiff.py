@@ -70,7 +70,7 @@ def _refuse_unknown(page: tifffile.TiffPage) -> None:
         )
     # OpenCV gives other pixels than these files have.
     if page.bitspersample != 8 and page.planarconfig == 2 and page.samplesperpixel > 1:
-        raise NotSupported("is a TIFF whose channels lie apart; save it with interleaved ones")
+        raise NotSupported("is a TIFF with separate planes; save it with interleaved channels")
     if page.bitspersample == 16 and page.photometric == 0:
         raise NotSupported("is a 16-bit TIFF in which 0 is white; save it with 0 as black")
     if (page.sampleformat, page.bitspersample) not in {(1, 1), (1, 4), (1, 8), (1, 16), (3, 32)}:

@@ -86,10 +86,10 @@ class Development:
     untouched: bool = False  # both pictures are the photograph itself, shrunk by `scale`
 
 
-def draw_development(rng: np.random.Generator, clean_share: float = 0.15) -> Development:
+def draw_development(rng: np.random.Generator, clean_share: float = 0.2) -> Development:
     """Draw a camera, its settings and the handling of its picture.
 
-    `clean_share` have almost no noise, and half of these are the untouched photograph.
+    `clean_share` have almost no noise, and most of these are the untouched photograph.
     """
     chance = rng.random(8)
     shot = np.exp(rng.uniform(np.log(1e-4), np.log(5e-2)))
@@ -132,7 +132,7 @@ def draw_development(rng: np.random.Generator, clean_share: float = 0.15) -> Dev
         sharpen_radius=float(rng.uniform(0.6, 1.5)),
         jpeg_quality=quality,
         jpeg_subsampling=bool(rng.random() < 0.6),
-        untouched=bool(chance[0] < clean_share / 2),
+        untouched=bool(chance[0] < 0.6 * clean_share),
     )
 
 

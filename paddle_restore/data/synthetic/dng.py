@@ -36,6 +36,19 @@ _STRIP_OFFSET = 273
 
 Tags = dict[int, tuple[int, Union[Sequence, str]]]
 
+_FIXED_TAGS: Tags = {
+    254: (_LONG, [0]),  # NewSubfileType: the full picture
+    262: (_SHORT, [32803]),  # PhotometricInterpretation: colour filter array
+    271: (_ASCII, "paddle_restore"),  # Make
+    277: (_SHORT, [1]),  # SamplesPerPixel
+    284: (_SHORT, [1]),  # PlanarConfiguration
+    50706: (_BYTE, [1, 4, 0, 0]),  # DNGVersion
+    50707: (_BYTE, [1, 1, 0, 0]),  # DNGBackwardVersion
+    50710: (_BYTE, [0, 1, 2]),  # CFAPlaneColor: R, G, B
+    50711: (_SHORT, [1]),  # CFALayout: rectangular
+    50778: (_SHORT, [21]),  # CalibrationIlluminant1: D65
+}
+
 
 def write_dng(path: Union[str, Path], mosaic: np.ndarray, **fields: Any) -> None:
     """Write `mosaic` as a DNG file, whole or not at all; `fields` are those of `dng_bytes`."""
@@ -56,7 +69,6 @@ def dng_bytes(
     color_matrix: Sequence[float] = SRGB_COLOR_MATRIX,
     orientation: int = 1,
     active_area: Sequence[int] | None = None,
-    make: str = "paddle_restore",
     model: str = "synthetic",
     bits: int = 16,
     compression: str = "none",
@@ -85,33 +97,24 @@ def dng_bytes(
     jpeg = compression == "lossless jpeg"
     strip = lossless_jpeg(mosaic, bits) if jpeg else _packed(mosaic, bits)
     tags: Tags = {
-        254: (_LONG, [0]),  # NewSubfileType: the full picture
+        **_FIXED_TAGS,
+        272: (_ASCII, model),
+        50708: (_ASCII, f"paddle_restore {model}"),  # UniqueCameraModel
         256: (_LONG, [width]),
         257: (_LONG, [height]),
         258: (_SHORT, [bits]),
         259: (_SHORT, [7 if jpeg else 1]),  # Compression
-        262: (_SHORT, [32803]),  # PhotometricInterpretation: colour filter array
-        271: (_ASCII, make),
-        272: (_ASCII, model),
         _STRIP_OFFSET: (_LONG, [0]),
         274: (_SHORT, [orientation]),
-        277: (_SHORT, [1]),  # SamplesPerPixel
         278: (_LONG, [height]),  # RowsPerStrip
         279: (_LONG, [len(strip)]),
-        284: (_SHORT, [1]),  # PlanarConfiguration
         33421: (_SHORT, [period, period]),  # CFARepeatPatternDim
         33422: (_BYTE, ["RGB".index(letter) for letter in pattern]),
-        50706: (_BYTE, [1, 4, 0, 0]),  # DNGVersion
-        50707: (_BYTE, [1, 1, 0, 0]),  # DNGBackwardVersion
-        50708: (_ASCII, f"{make} {model}"),  # UniqueCameraModel
-        50710: (_BYTE, [0, 1, 2]),  # CFAPlaneColor: R, G, B
-        50711: (_SHORT, [1]),  # CFALayout: rectangular
         50713: (_SHORT, repeat),  # BlackLevelRepeatDim
         50714: (_LONG, blacks),
         50717: (_LONG, [white_level]),
         50721: (_SRATIONAL, color_matrix),
         50728: (_RATIONAL, [1 / gain for gain in white_balance]),  # AsShotNeutral
-        50778: (_SHORT, [21]),  # CalibrationIlluminant1: D65
     }
     if active_area is not None:
         tags[50829] = (_LONG, active_area)

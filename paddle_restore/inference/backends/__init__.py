@@ -83,7 +83,7 @@ def open_network(
 def _network_class(backend: str, module: str) -> Callable[..., OpenedNetwork]:
     try:
         return import_module(module).Network
-    except Exception as error:  # whatever another package's module raises
+    except Exception as error:  # another package's module may raise anything
         if module.startswith(f"{__name__}."):
             raise
         reason = f"{type(error).__name__}: {line_of(error, 200)}"
