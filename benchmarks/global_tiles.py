@@ -34,7 +34,7 @@ from paddle_restore.inference.tiling import Tiling
 
 @contextmanager
 def pooled(model, action):
-    """Call action(layer, pooled) on whatever was pooled to one pixel, and use what it returns."""
+    """Replace everything that is pooled to one pixel by action(layer, pooled)."""
 
     def hook(layer, inputs):
         return action(layer, inputs[0]) if list(inputs[0].shape[2:]) == [1, 1] else None

@@ -42,8 +42,8 @@ def _no_stderr() -> Iterator[None]:
     global _stderr
     sys.stderr.flush()
     _stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:

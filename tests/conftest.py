@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from paddle_restore.errors import UserError
+from paddle_restore.shipped import shipped_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -24,6 +27,15 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"the shared folder is missing: {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The exported folder that comes with the package. Skips where this tree has none."""
+    try:
+        return shipped_folder()
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,14 +2,16 @@
 
     python compare.py --program build/restore [PART ...]
 
-A part is a network's id (a tiny one with random weights is exported), `windows` (how frames are cut, of
-many sizes and specs) or `refusals` (what the program must refuse with one line). Ends with exit code 1
-where a pixel differs by more than 1/255, the tiles are not the same, or something was not refused.
+A part is a network's id (a tiny one with random weights is exported), `shipped` (the model that runs where
+none is named, at several strengths), `windows` (how frames are cut, of many sizes and specs) or `refusals`
+(what the program must refuse with one line). Ends with exit code 1 where a pixel differs by more than 1/255,
+the tiles are not the same, or something was not refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import struct
@@ -28,10 +30,12 @@ import yaml
 from paddle_restore import create_model
 from paddle_restore.data.image import write_image
 from paddle_restore.data.mosaic import RawImage
+from paddle_restore.errors import UserError
 from paddle_restore.inference.export import export
 from paddle_restore.inference.package import FILE, Preprocess
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.models.spec import ModelSpec
+from paddle_restore.shipped import shipped_folder
 
 NETWORKS = {
     "mirnet": {"width": 8, "n_rrg": 1, "n_msrb": 1},
@@ -39,8 +43,9 @@ NETWORKS = {
     "sid_unet": {"width": 4},
     "lamba": {},
 }
-PARTS = (*NETWORKS, "windows", "refusals")
+PARTS = (*NETWORKS, "shipped", "windows", "refusals")
 ALLOWED = 1 / 255
+MODEL_DIR = "PADDLE_RESTORE_MODEL_DIR"
 LEVELS = {"black": 512.0, "white": 16383.0, "ratio": 20.0}
 
 Tile = Union[int, str]
@@ -56,16 +61,20 @@ class Comparison:
     def __init__(self, program: Path, work: Path):
         self.program, self.work = program, work
 
-    def run(self, *arguments: object) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [str(self.program), *map(str, arguments)], capture_output=True, text=True, timeout=300
-        )
+    def run(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        command = [str(self.program), *map(str, arguments)]
+        variables = {**os.environ, MODEL_DIR: "", **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=variables)
 
-    def restore(self, folder: Path, source: Path, *options: object) -> tuple[np.ndarray, int]:
-        """The program's picture as it is stored, and how many tiles it took."""
+    def restore(self, folder: Optional[Path], source: Path, *options: object) -> tuple[np.ndarray, int]:
+        """The program's picture as it is stored, and how many tiles it took.
+
+        `folder` None: by the program's default model.
+        """
         target = self.work / "cpp.png"
         target.unlink(missing_ok=True)
-        done = self.run("--model_dir", folder, "--input", source, "--output", target, *options)
+        named = [] if folder is None else ["--model_dir", folder]
+        done = self.run(*named, "--input", source, "--output", target, *options)
         if done.returncode or done.stderr:
             raise Failure(f"exit code {done.returncode}: {done.stderr.strip()}")
         tiles = re.search(r"tiles (\d+)", done.stdout)
@@ -73,16 +82,21 @@ class Comparison:
 
     def check(
         self,
-        folder: Path,
+        folder: Optional[Path],
         source: Path,
         tile: Tile = "auto",
         memory: float = 1.0,
         depth: Optional[int] = None,
+        strength: float = 1.0,
     ) -> None:
-        """Restore `source` both ways. Raises Failure where they differ."""
+        """Restore `source` both ways, by the default model where `folder` is None.
+
+        Raises Failure where they differ.
+        """
         options = ["--tile", tile, "--memory", memory]
         options += ["--depth", depth] if depth else []
-        restorer = Restorer(folder, backend="openvino", tile=tile, memory=memory)
+        options += ["--strength", strength] if strength != 1 else []
+        restorer = Restorer(folder, backend="openvino", tile=tile, memory=memory, strength=strength)
         given, ratio = source, None
         if restorer.spec.raw:
             mosaic = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
@@ -98,7 +112,8 @@ class Comparison:
         if (got.shape, got.dtype) != (expected.shape, expected.dtype):
             raise Failure(f"{got.shape} {got.dtype} where Python gives {expected.shape} {expected.dtype}")
         steps = int(np.abs(got.astype(int) - expected).max())
-        line = f"{folder.name}, {source.name}, tile {tile}, memory {memory:g}: {tiles} tiles"
+        name = folder.name if folder else "default model"
+        line = f"{name}, {source.name}, tile {tile}, memory {memory:g}, strength {strength:g}: {tiles} tiles"
         if tiles != count or steps / np.iinfo(got.dtype).max > ALLOWED:
             raise Failure(
                 f"{line}; Python takes {count}; they differ by {steps} of {np.iinfo(got.dtype).max}"
@@ -160,6 +175,32 @@ def compare_network(id: str, comparison: Comparison) -> None:
     comparison.check(folder, comparison.picture(75, 93), "auto", 64 * 64 * spec["memory"] / 1e9)
     comparison.check(folder, comparison.picture(75, 93), "none", depth=16)
     comparison.check(folder, comparison.picture(75, 93, 16, 4), "none", depth=8)
+
+
+def compare_shipped(comparison: Comparison) -> None:
+    """The model that comes with the package: named by nothing, by the variable, at several strengths."""
+    source = comparison.picture(75, 93)
+    try:
+        shipped_folder()
+    except UserError as missing:
+        done = comparison.run("--input", source, "--output", comparison.work / "none.png")
+        if done.returncode != 2 or "so there is no default model; name one" not in done.stderr:
+            raise Failure(f"the missing default model is not named: {done.stderr}") from None
+        print(f"left out: {missing}")
+        return
+    comparison.check(None, source)
+    comparison.check(None, source, strength=0.5)
+    comparison.check(None, comparison.picture(75, 93, 16, 4), strength=1.5)
+    comparison.check(None, comparison.picture(200, 500), 416, strength=0.8)
+    same, _ = comparison.restore(None, source, "--strength", 0)
+    if not np.array_equal(same, cv2.imread(str(source))):
+        raise Failure("strength 0 is not the input")
+    target = comparison.work / "named.png"
+    tiny_folder = str(tiny("mirnet", comparison.work))
+    done = comparison.run("--input", source, "--output", target, **{MODEL_DIR: tiny_folder})
+    expected, _ = comparison.restore(Path(tiny_folder), source)
+    if done.returncode or not np.array_equal(cv2.imread(str(target)), expected):
+        raise Failure(f"{MODEL_DIR} does not name the model: {done.stderr}")
 
 
 class _Probe(paddle.nn.Layer):
@@ -246,6 +287,9 @@ def compare_refusals(comparison: Comparison) -> None:
         (folder, good, ["--tile", "many"], "--tile"),
         (folder, good, ["--depth", "12"], "--depth must be 8 or 16"),
         (folder, good, ["--memory", "nan"], "--memory must be a number"),
+        (folder, good, ["--strength", "2"], "--strength must be a number from 0 to 1.5, not 2"),
+        (folder, good, ["--strength", "nan"], "--strength must be a number"),
+        (raw, mosaic, ["--strength", "0.5"], "--strength: sid_unet has none"),
         (folder, good, ["--gpu"], "no such option"),
         (work, good, [], "is not an exported model"),
         (deep, good, [], "is broken"),
@@ -303,6 +347,8 @@ def main() -> int:
             try:
                 if part in NETWORKS:
                     compare_network(part, comparison)
+                elif part == "shipped":
+                    compare_shipped(comparison)
                 elif part == "windows":
                     compare_windows(comparison)
                 else:

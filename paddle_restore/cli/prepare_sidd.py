@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paddle_restore.cli.common import positive
 from paddle_restore.data import sidd
-from paddle_restore.data.files import atomic_path, make_folder
+from paddle_restore.data.files import make_folder, write_text
 from paddle_restore.data.matching import match_pairs, pair_folders
 from paddle_restore.data.parallel import errors_of
 from paddle_restore.errors import UserError
@@ -112,8 +112,7 @@ def _keep_settings(path: Path, settings: dict[str, int]) -> None:
                 "give those, or delete what is there"
             )
         return
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(settings), encoding="utf-8")
+    write_text(path, json.dumps(settings))
 
 
 def _result(errors: list[str], text: str = "") -> int:

@@ -110,7 +110,13 @@ class Predict:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of all three commands: how the network runs and what is written."""
+    """Add the options of all three commands."""
+    _add_run_options(parser)
+    _add_file_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the network runs."""
     add_device(parser)
     add_averaging(parser)
     parser.add_argument(
@@ -133,6 +139,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
     )
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is read beside the input, and what is written."""
     parser.add_argument(
         "--output",
         type=Path,

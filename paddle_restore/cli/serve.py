@@ -1,4 +1,7 @@
-"""Serve exported folders by HTTP, with a page for people at / and an interface for programs at /v1."""
+"""Serve the model of the package, or exported folders, by HTTP.
+
+A page for people is at /, and an interface for programs at /v1.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from paddle_restore.cli.common import add_backend, positive
 from paddle_restore.errors import UserError
 from paddle_restore.serving.settings import TOKEN, Settings
+from paddle_restore.shipped import shipped_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         action="extend",
-        required=True,
         metavar="DIR",
-        help="exported folders; every worker opens them all",
+        help="exported folders; every worker opens them all (default: the network for noisy pictures that "
+        "comes with the package)",
     )
     parser.add_argument("--host", default=Settings.host, help="default: this machine only (%(default)s)")
     parser.add_argument(
@@ -61,4 +65,5 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"serve needs {error.name}: pip install 'paddle_restore[serve]'") from None
     options = {field.name: getattr(args, field.name) for field in fields(Settings) if field.name in args}
-    return serve(Settings(**{**options, "model_dirs": tuple(args.model_dirs)}, token=os.environ.get(TOKEN)))
+    options["model_dirs"] = tuple(args.model_dirs or [shipped_folder()])
+    return serve(Settings(**options, token=os.environ.get(TOKEN)))

@@ -22,7 +22,7 @@ from typing import BinaryIO, Optional, Protocol
 import numpy as np
 from pydantic import BaseModel, PositiveInt, ValidationError
 
-from paddle_restore.data.files import atomic_path, make_folder
+from paddle_restore.data.files import atomic_path, make_folder, write_text
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import develop, read_raw, warn_of_black_level
 from paddle_restore.errors import UserError
@@ -217,8 +217,7 @@ def remove_unfinished(folder: Path, min_age: float = 3600) -> int:
 
 
 def _write_manifest(path: Path) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"format": _FORMAT, "version": VERSION}) + "\n", encoding="utf-8")
+    write_text(path, json.dumps({"format": _FORMAT, "version": VERSION}) + "\n")
 
 
 def _parse(stream: BinaryIO, source: os.stat_result, suffix: str) -> Optional[Frame]:

@@ -37,6 +37,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all. Raises UserError if it cannot be written."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def make_folder(path: str | Path) -> Path:
     """Create a folder and its parents. Raises UserError if that is not allowed."""
     path = Path(path)

@@ -83,7 +83,6 @@ def match_pairs(
         except UserError:
             if not unreadable:
                 raise
-            size = None
         pairs.append(PicturePair(noisy[name], clean[name], size, lq.get(name)))
     if unequal:
         raise UserError(f"{folder}: {len(unequal)} pairs differ in size: {listed(unequal)}")

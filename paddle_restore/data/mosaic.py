@@ -80,7 +80,7 @@ class RawImage:
         Bayer, any phase: (4, H//2, W//2) in the order R, G (red row), B, G (blue row). X-Trans:
         (9, h//3, w//3), starting with the first whole 6x6 period. Values are (mosaic - black) /
         (white - black) * ratio, clipped to [0, 1]. Rows and columns beyond a whole period are
-        dropped. Bayer planes are those of each 2x2 cell, whatever its phase. For a network, where the
+        dropped. Bayer planes are those of each 2x2 cell in any phase. For a network, where the
         position of each colour in the cell matters, use `aligned` first.
         """
         planes = self._bayer_planes() if self.kind == "bayer" else self._xtrans_planes()

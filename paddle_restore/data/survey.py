@@ -47,7 +47,7 @@ class Survey:
 
     @property
     def absent(self) -> list[str]:
-        """Scenes of the list of which every pair lacks a file."""
+        """Scenes of the list without any complete pair."""
         complete = {pair.scene for pair in self.pairs if pair.short.is_file() and pair.long.is_file()}
         return sorted(self.scenes - complete)
 

@@ -39,7 +39,7 @@ from paddle_restore.models import ModelSpec, create_model
 from paddle_restore.weights import load_weights
 
 MAX_CONSECUTIVE_SKIPS = 100
-"""A run ends after so many batches in a row without a finite loss and gradient: skipping does not help."""
+"""A run ends after this many skipped batches in a row: more skipping does not help."""
 
 
 def train(

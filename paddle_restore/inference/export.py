@@ -61,23 +61,11 @@ def export(
         inputs = {"input": spec.in_channels}
         if spec.latent and not noise_inside:
             inputs["noise"] = spec.latent.channels
-        program, parameters = (_trace_legacy if legacy else _trace)(eager.model, inputs, inner)
-        if "onnx" in graphs:
-            write_onnx(inner / program, inner / parameters, inner / ONNX)
-        if "paddle" not in graphs:
-            for file in (program, parameters):
-                (inner / file).unlink()
-        graph = Graph(
-            program=program if "paddle" in graphs else None,
-            parameters=parameters if "paddle" in graphs else None,
-            onnx=ONNX if "onnx" in graphs else None,
-            inputs=tuple(inputs),
-        )
         package = Package(
             name=name,
             spec=spec.to_dict(),
             preprocess=preprocess,
-            graph=graph,
+            graph=_write_graphs(eager.model, inputs, inner, graphs, legacy),
             paddle=paddle.__version__,
             cost=cost,
         )
@@ -89,8 +77,24 @@ def export(
     return package
 
 
+def _write_graphs(
+    model: paddle.nn.Layer, inputs: dict[str, int], folder: Path, graphs: tuple[str, ...], legacy: bool
+) -> Graph:
+    """Write the graphs of `model`, whose inputs have these names and channels, to `folder`."""
+    program, parameters = (_trace_legacy if legacy else _trace)(model, inputs, folder)
+    graph = Graph(program=program, parameters=parameters, inputs=tuple(inputs))
+    if "onnx" in graphs:
+        write_onnx(folder / program, folder / parameters, folder / ONNX)
+        graph = graph.model_copy(update={"onnx": ONNX})
+    if "paddle" not in graphs:
+        for file in (program, parameters):
+            (folder / file).unlink()
+        graph = graph.model_copy(update={"program": None, "parameters": None})
+    return graph
+
+
 def _trace(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) -> tuple[str, str]:
-    """Write the graph of `model`, whose inputs have these names and channels; return its two files."""
+    """Write Paddle's graph to `folder`; return the names of its two files."""
     static = paddle.jit.to_static(
         model,
         input_spec=[

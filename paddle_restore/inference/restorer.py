@@ -172,10 +172,10 @@ class Restorer:
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
-            offered = output_titles()
+            what = f"the default model ({PICTURES})" if self.spec.id == PICTURES else self.spec.id
             raise UserError(
-                f"{name}: is a raw file, and {self.spec.id} restores pictures ({offered}); "
-                "use a raw network such as lamba or sid_unet"
+                f"{name}: is a raw file, and {what} restores pictures ({output_titles()}); "
+                "name a raw network such as lamba or sid_unet as model"
             )
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)

@@ -67,7 +67,7 @@ def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, whole: bool =
     """Return the tiles of a frame of height x width input pixels: its rows, and its columns.
 
     Windows begin at multiples of `spec.multiple` and all have one size. They reach beyond the frame up
-    to the next multiple. `whole` plans one tile, whatever the tiling.
+    to the next multiple. `whole` plans one tile for any tiling.
     Raises UserError for a frame below the multiple, and for a tile that is all context.
     """
     factor, unit = PACK_FACTOR[spec.input], spec.multiple

@@ -96,7 +96,7 @@ class InvDN(nn.Layer):
     """Noisy sRGB, [0, 1], (N, 3, H, W) -> clean sRGB of the same size, not clipped.
 
     H and W are multiples of 4. The latent's channels 0-2 are the clean picture at 1/4 of the size. Channels
-    3-47 carry details and noise; they are drawn anew from a standard normal.
+    3-47 carry details and noise; they are replaced by samples of a standard normal.
     """
 
     def __init__(self, width: int, blocks: int):

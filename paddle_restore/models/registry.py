@@ -23,7 +23,7 @@ from paddle_restore.models.published import ForeignNames, Golden
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.registry import Registry
 
-if TYPE_CHECKING:  # whoever runs an exported model asks for specs only, and Paddle takes seconds to import
+if TYPE_CHECKING:  # an exported model needs specs only, and Paddle takes seconds to import
     from paddle import nn
 
 Factory = TypeVar("Factory", bound="Callable[..., nn.Layer]")

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from paddle_restore.data.formats import RAW_SUFFIXES, suffixes
 from paddle_restore.errors import UserError
+from paddle_restore.inference.forward import MAX_STRENGTH, Forward
 from paddle_restore.inference.package import FILE, Package, read_package
 from paddle_restore.serving.problem import Problem
 
@@ -18,9 +19,10 @@ from paddle_restore.serving.problem import Problem
 class ModelDescription(BaseModel):
     """A model in the answer of /v1/models.
 
-    version     the first 12 hexadecimal digits of the SHA-256 of the folder's files
-    suffixes    of the files that the model takes
-    parameters  their number, where the folder says it
+    version       the first 12 hexadecimal digits of the SHA-256 of the folder's files
+    suffixes      of the files that the model takes
+    parameters    their number, where the folder says it
+    max_strength  the largest strength of a request; null: the model has no strength
     """
 
     name: str
@@ -33,6 +35,7 @@ class ModelDescription(BaseModel):
     spec: dict[str, Any]
     preprocess: dict[str, Any]
     parameters: Optional[int]
+    max_strength: Optional[float]
 
 
 class Limits(BaseModel):
@@ -89,6 +92,7 @@ def _describe(folder: Path, package: Package) -> ModelDescription:
         spec=spec.to_dict(),
         preprocess=package.preprocess.model_dump(mode="json"),
         parameters=package.cost.parameters if package.cost else None,
+        max_strength=MAX_STRENGTH if Forward.has_strength(spec) else None,
     )
 
 

@@ -78,6 +78,7 @@ def picture(*media_types: str) -> Responses:
     headers = {
         "X-Seconds": {"description": "time of reading, restoring and writing", "schema": number},
         "X-Ratio": {"description": "amplification that was used (raw files)", "schema": number},
+        "X-Strength": {"description": "strength that was used (models that have one)", "schema": number},
         "X-Model": {"description": "name of the model", "schema": word},
         "X-Model-Version": {"description": "changes with the model's files", "schema": word},
     }

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
 
 from paddle_restore.data.formats import output_formats
+from paddle_restore.inference.forward import MAX_STRENGTH
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
@@ -40,6 +41,12 @@ class PreviewParameters(Options):
 class RestoreParameters(PreviewParameters):
     """Parameters of a restoration."""
 
+    strength: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_STRENGTH,
+        description="of models that restore pictures: 0 changes nothing, 1 is the model's own result",
+    )
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
         "auto", description="side in pixels of the tiles that the network gets"
     )
@@ -64,6 +71,7 @@ _WANTED = {
     "id": "8 to 64 letters, digits or hyphens",
     "model": "a name of at most 100 letters",
     "ratio": "auto or a number from 0.01 to 100000",
+    "strength": f"a number from 0 to {MAX_STRENGTH:g}",
     "tile": "auto or a whole number from 16 to 16384",
     "format": " or ".join(", ".join(MEDIA_TYPES).rsplit(", ", 1)),
     "depth": "8 or 16",

@@ -53,6 +53,7 @@ class RestoreRequest:
     path: str
     name: str
     ratio: Union[float, str] = "auto"
+    strength: float = 1.0
     tile: Union[int, str] = "auto"
     format: Optional[str] = None
     depth: Optional[int] = None
@@ -181,7 +182,7 @@ def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
 
 
 def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> Restorer:
-    """Return a restorer of the same opened network with a request's tiling and averaging."""
+    """Return a restorer of the same opened network with a request's tiling, averaging and strength."""
     spec = restorer.spec
     if isinstance(request.tile, int):
         # A client cannot make the network take more memory than `auto` may.
@@ -192,6 +193,7 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         restorer.forward,
         averaging=Averaging(request.self_ensemble == "x8"),
         tiling=Tiling(request.tile, memory),
+        strength=request.strength,
     )
     return Restorer.of(forward, restorer.preprocess)
 

@@ -165,6 +165,8 @@ class _Picture(FileResponse):
         }
         if result.ratio is not None:
             headers["X-Ratio"] = f"{result.ratio:.4g}"
+        if request.task == "restore" and model.max_strength is not None:
+            headers["X-Strength"] = f"{request.strength:g}"
         super().__init__(path, headers=headers, media_type=MEDIA_TYPES[path.suffix[1:]], filename=name)
         self._opened = opened
 

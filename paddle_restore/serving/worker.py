@@ -59,7 +59,7 @@ def main() -> int:
 def _listen(requests: queue.SimpleQueue[RestoreRequest]) -> None:
     for line in sys.stdin:
         requests.put(RestoreRequest(**json.loads(line)))
-    os._exit(0)  # the service is gone, whatever this worker is doing
+    os._exit(0)  # the service is gone; do not finish the request
 
 
 def _end_first() -> None:

@@ -44,7 +44,7 @@ def block(orientation, size):
     return data[6:] if data.startswith(b"Exif") else data
 
 
-def said(exif):
+def copied_tags(exif):
     return {
         (name, tag, directory.tagtype[tag]): value
         for name, directory in read_block(exif).items()
@@ -144,7 +144,7 @@ def test_metadata_go_along_from_every_format_to_every_other(tmp_path, suffix, al
     if alpha and target != ".jpg":
         np.testing.assert_array_equal(shown[..., 3], upright()[..., 3])
     again = read_with_form(tmp_path / f"b{target}")[1].metadata
-    assert (again.icc, said(again.exif)) == (PROFILE, said(form.metadata.exif))
+    assert (again.icc, copied_tags(again.exif)) == (PROFILE, copied_tags(form.metadata.exif))
 
 
 @pytest.mark.parametrize("target", [".png", ".jpg", ".tif", ".webp"])

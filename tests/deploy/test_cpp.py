@@ -57,7 +57,7 @@ def run(environment: dict, *command: object) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("part", ["mirnet", "sid_unet", "windows", "refusals"])
+@pytest.mark.parametrize("part", ["mirnet", "sid_unet", "shipped", "windows", "refusals"])
 def test_it_gives_the_python_restorers_pixels(environment, part):
     done = run(environment, "bash", FOLDER / "test.sh", part)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

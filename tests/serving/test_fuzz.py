@@ -44,7 +44,7 @@ WORDS = (
     "../../etc/passwd",
     "9" * 300,
 )
-NAMES = ("model", "ratio", "tile", "format", "depth", "self_ensemble", "metadata", "file", "x")
+NAMES = ("model", "ratio", "strength", "tile", "format", "depth", "self_ensemble", "metadata", "file", "x")
 
 
 @pytest.fixture(scope="module")

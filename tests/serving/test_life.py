@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from paddle_restore.data.image import write_image
+from paddle_restore.data.image import read_image, write_image
 from tests.serving.conftest import Running
 
 TOKEN = "0123456789abcdef0123"
@@ -54,6 +54,20 @@ def test_a_token_and_sigterm(exported, files, tmp_path):
         assert not [line for line in running.errors if TOKEN in line or "Traceback" in line]
     finally:
         running.process.kill()
+
+
+def test_without_a_model_dir_the_shipped_model_is_served(shipped, files):
+    running = Running(())
+    assert running.started.startswith(f"serving {shipped.name} at http"), running.errors
+    try:
+        content = (files / "a.png").read_bytes()
+        answer = running.post(params={"strength": "0"}, content=content)
+        assert (answer.status_code, answer.headers["x-model"]) == (200, shipped.name)
+        (tmp := files / "same.png").write_bytes(answer.content)
+        np.testing.assert_array_equal(read_image(tmp), read_image(files / "a.png"))
+        assert running.post(content=content).headers["x-strength"] == "1"
+    finally:
+        assert running.stop() == 0
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])

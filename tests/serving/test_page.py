@@ -151,6 +151,35 @@ def test_the_raw_example_by_keyboard_with_a_ratio_of_ones_own(page):
     assert page.evaluate("() => document.activeElement.id") == "result-title"
 
 
+def test_a_strength_by_keyboard_in_both_languages(page, files):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/restore" in request.url else None)
+    page.set_input_files("#file", files / "a.png")
+    expect(page.locator("#strength-option")).to_be_visible()
+    expect(page.locator("#strength-value")).to_have_text("100 %")
+    assert page.locator("#strength").evaluate("one => [one.min, one.max]") == ["0", "150"]
+    page.focus("#strength")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#strength-value")).to_have_text("95 %")
+    page.keyboard.press("End")
+    expect(page.locator("#strength-value")).to_have_text("150 %")
+    assert page.get_attribute("#strength", "aria-valuetext") == "150 %"
+    page.set_viewport_size({"width": 280, "height": 640})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 280
+    page.click("#restore")
+    expect(page.locator("#facts")).to_contain_text("pixels, strength 150 %", timeout=PATIENCE)
+    page.focus("#strength")
+    page.keyboard.press("Home")
+    page.click("#restore")
+    expect(page.locator("#facts")).to_contain_text("strength 0 %", timeout=PATIENCE)
+    assert ["strength=1.5" in asked[0], "strength=0" in asked[1], len(asked)] == [True, True, 2]
+    page.select_option("#language", "zh")
+    expect(page.locator("#strength-value")).to_have_text("0%")
+    expect(page.locator("#facts")).to_contain_text("像素，强度 0%")
+    page.select_option("#model", "sid_unet")
+    expect(page.locator("#strength-option")).to_be_hidden()
+
+
 def test_errors_are_words_in_both_languages(page, files, tmp_path):
     (tmp_path / "cut.png").write_bytes((files / "a.png").read_bytes()[:400])
     page.set_input_files("#file", tmp_path / "cut.png")

@@ -61,6 +61,26 @@ def test_formats_and_depths(service, files, name, options, media, dtype):
     assert (picture.shape, picture.dtype) == ((40, 56, 3), dtype)
 
 
+def test_a_strength(service, exported, files):
+    content = (files / "deep.png").read_bytes()
+    pictures = {}
+    for strength in ("0", "0.5", "1", "1.5"):
+        answer = service.post(params={**PICTURE, "strength": strength}, content=content)
+        assert (answer.status_code, answer.headers["x-strength"]) == (200, strength), answer.text[:200]
+        pictures[strength] = decode(answer.content).astype(int)
+        restorer = Restorer(exported / "mirnet", threads=1, strength=float(strength))
+        expected = to_integer(restorer(files / "deep.png"), 16).astype(int)
+        assert np.abs(pictures[strength] - expected).max() <= 257
+    np.testing.assert_array_equal(pictures["0"], decode(content))
+    assert np.abs(pictures["1"] - pictures["0"]).max() > 257
+    form = service.post(data={**PICTURE, "strength": "0.5"}, files={"file": content})
+    np.testing.assert_array_equal(decode(form.content), pictures["0.5"])
+    plain = service.post(params=PICTURE, content=content)
+    assert plain.headers["x-strength"] == "1"
+    np.testing.assert_array_equal(decode(plain.content), pictures["1"])
+    assert "x-strength" not in service.post("/v1/preview", params=PICTURE, content=content).headers
+
+
 def test_a_raw_file(service, exported, files):
     content = (files / "a.dng").read_bytes()
     answer = service.post(params=RAW, content=content)
@@ -115,6 +135,9 @@ def test_a_preview_has_the_colours_of_the_file(service, tmp_path, mode, shown):
         ({**PICTURE, "tile": "16384"}, "a.png", 422, "tile: mirnet_v2_small may have at most"),
         ({**RAW, "tile": "32"}, "a.dng", 422, "tile 32: sid_unet looks so far"),
         ({**RAW, "ratio": "nan"}, "a.dng", 422, "ratio: must be auto or a number from 0.01 to 100000"),
+        ({**PICTURE, "strength": "1.6"}, "a.png", 422, "strength: must be a number from 0 to 1.5"),
+        ({**PICTURE, "strength": "nan"}, "a.png", 422, "strength: must be a number from 0 to 1.5"),
+        ({**RAW, "strength": "0.5"}, "a.dng", 422, "strength: sid_unet develops raw files; only networks"),
         ({**PICTURE, "format": "jpg", "depth": "16"}, "a.png", 422, "depth: jpg has 8 bits"),
         ({**PICTURE, "depth": "12"}, "a.png", 422, "depth: must be 8 or 16"),
         (RAW, "a.png", 415, "a.png: is a picture, and sid_unet restores raw files"),
@@ -233,6 +256,7 @@ def test_what_is_there(service):
     ]
     assert all(model["licence"] and model["spec"]["halo"] for model in models)
     assert ".dng" in models[1]["suffixes"]
+    assert [model["max_strength"] for model in models] == [1.5, None]
     assert service.client.get("/healthz").json() == {"status": "ok"}
     assert service.client.get("/readyz").json() == {"status": "ready"}
     missing = service.client.get("/v1/nothing")
@@ -323,8 +347,11 @@ def test_examples_are_what_the_service_says(service, files):
     assert kind.json()["error"] == told[415]["error"].replace("mirnet_v2 ", "mirnet_v2_small ")
     foreign = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
     assert foreign.json() == told[403]
-    answered = {name.lower() for name in responses["200"]["headers"]}
-    assert answered <= set(service.post(params=RAW, content=(files / "a.dng").read_bytes()).headers)
+    declared = {name.lower() for name in responses["200"]["headers"]}
+    raw = set(service.post(params=RAW, content=(files / "a.dng").read_bytes()).headers)
+    picture = set(service.post(params=PICTURE, content=content).headers)
+    assert declared - raw == {"x-strength"}
+    assert declared - picture == {"x-ratio"}
 
 
 def test_the_example_files_are_restored(service, tmp_path):

@@ -1,8 +1,9 @@
-// Restore PNG pictures with an exported network, as `paddle-restore infer` does.
+// Restore PNG pictures with an exported network, as `paddle-restore restore` does.
 
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <opencv2/core/utils/logger.hpp>
@@ -16,13 +17,18 @@ namespace fs = std::filesystem;
 namespace {
 
 const char* const USAGE =
-    "usage: restore --model_dir DIR --input FILE... --output DIR|FILE.png [--tile auto|none|N] [--memory GB]\n"
-    "               [--depth 8|16] [--threads N] [--black N --white N --ratio N]\n";
+    "usage: restore [--model_dir DIR] --input FILE... --output DIR|FILE.png [--strength S] [--tile auto|none|N]\n"
+    "               [--memory GB] [--depth 8|16] [--threads N] [--black N --white N --ratio N]\n"
+    "Without --model_dir the variable PADDLE_RESTORE_MODEL_DIR names the model, and without both it is\n" SHIPPED_MODEL
+    "\n";
+const char* const MODEL_DIR = "PADDLE_RESTORE_MODEL_DIR";
+constexpr double MAX_STRENGTH = 1.5;
 
 struct Options {
     fs::path model_dir, output;
     std::vector<fs::path> inputs;
     Tiling tiling;
+    double strength = 1.0;
     int depth = 0, threads = 0;
     std::optional<double> black, white, ratio;
 };
@@ -54,9 +60,22 @@ Tiling tiling_of(const std::string& text) {
     return {Tiling::SIDE, whole("--tile, if not auto or none,", text, 1, 1 << 30)};
 }
 
+// The model where the user names none.
+fs::path default_model() {
+    const char* const named = std::getenv(MODEL_DIR);
+    if (named && *named) return named;
+    const fs::path folder = SHIPPED_MODEL;
+    std::error_code error;
+    if (!fs::exists(folder / "inference.yml", error))
+        throw UserError(folder.string() + ": is missing, so there is no default model; name one: --model_dir DIR, or " +
+                        MODEL_DIR);
+    return folder;
+}
+
 Options parse(const std::vector<std::string>& words) {
-    static const std::set<std::string> known = {"--model_dir", "--input",  "--output", "--tile",  "--memory",
-                                                "--depth",     "--threads", "--black", "--white", "--ratio"};
+    static const std::set<std::string> known = {"--model_dir", "--input", "--output",  "--strength",
+                                                "--tile",      "--memory", "--depth",  "--threads",
+                                                "--black",     "--white",  "--ratio"};
     std::map<std::string, std::vector<std::string>> given;
     std::string option;
     for (const auto& word : words) {
@@ -72,10 +91,10 @@ Options parse(const std::vector<std::string>& words) {
     }
     for (const auto& [name, values] : given)
         if (values.empty()) throw UserError(name + ": needs a value");
-    for (const char* name : {"--model_dir", "--input", "--output"})
+    for (const char* name : {"--input", "--output"})
         if (!given.count(name)) throw UserError(std::string(name) + " is missing; --help says what belongs there");
     Options options;
-    options.model_dir = given["--model_dir"][0];
+    options.model_dir = given.count("--model_dir") ? fs::path(given["--model_dir"][0]) : default_model();
     options.inputs.assign(given["--input"].begin(), given["--input"].end());
     options.output = given["--output"][0];
     const auto number = [&](const char* name, double least, double most) -> std::optional<double> {
@@ -84,6 +103,7 @@ Options parse(const std::vector<std::string>& words) {
     };
     if (given.count("--tile")) options.tiling = tiling_of(given["--tile"][0]);
     options.tiling.budget = number("--memory", 1e-6, 1e4).value_or(options.tiling.budget);
+    options.strength = number("--strength", 0, MAX_STRENGTH).value_or(options.strength);
     if (given.count("--depth")) options.depth = whole("--depth", given["--depth"][0], 8, 16);
     if (options.depth % 8) throw UserError("--depth must be 8 or 16");
     if (given.count("--threads")) options.threads = whole("--threads", given["--threads"][0], 1, 1024);
@@ -91,6 +111,12 @@ Options parse(const std::vector<std::string>& words) {
     options.white = number("--white", 0, 65535);
     options.ratio = number("--ratio", 0.01, 1e5);
     return options;
+}
+
+void check_strength(const Options& options, const Spec& spec) {
+    if (options.strength != 1 && (spec.raw() || spec.scale != 1))
+        throw UserError("--strength: " + spec.id +
+                        " has none; only networks that take a picture to one of the same size do; leave it out");
 }
 
 Levels levels_of(const Options& options, const Package& package) {
@@ -136,7 +162,7 @@ void restore_file(Network& network, const Package& package, const Options& optio
     int64_t tiles = 0;
     const Picture picture = read_png(input);
     const Picture restored =
-        restore(network, package.spec, picture, levels, options.tiling, options.depth, tiles);
+        restore(network, package.spec, picture, levels, options.tiling, options.strength, options.depth, tiles);
     write_png(target, restored);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::printf("%s: %dx%d, %d bit, tiles %lld, %.3f s\n", target.c_str(), restored.pixels.cols,
@@ -164,6 +190,7 @@ bool attempt(const std::string& what, Work work) {
 bool run(const std::vector<std::string>& words) {
     const Options options = parse(words);
     const Package package = read_package(options.model_dir);
+    check_strength(options, package.spec);
     const Levels levels = levels_of(options, package);
     const auto targets = targets_of(options);
     Network network(package, options.threads);

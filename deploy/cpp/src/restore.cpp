@@ -47,10 +47,15 @@ void pass_alpha_on(const cv::Mat& from, cv::Mat& to) {
           : wider ? copy_alpha<uint8_t, uint16_t> : copy_alpha<uint8_t, uint8_t>)(from, to);
 }
 
+// Turn a window of the input into input + strength * (output - input).
+void blend(std::vector<float>& input, const float* output, float strength) {
+    for (size_t i = 0; i < input.size(); ++i) input[i] += strength * (output[i] - input[i]);
+}
+
 }  // namespace
 
 Picture restore(Network& network, const Spec& spec, const Picture& input, const Levels& levels,
-                const Tiling& tiling, int depth, int64_t& tiles) {
+                const Tiling& tiling, double strength, int depth, int64_t& tiles) {
     check_kind(spec, input);
     const Source source(spec, input, levels);
     const Plan plan = make_plan(spec, source.height(), source.width(), tiling);
@@ -72,7 +77,12 @@ Picture restore(Network& network, const Spec& spec, const Picture& input, const 
     for (const Span& down : plan.rows.spans)
         for (const Span& across : plan.columns.spans) {
             auto window = source.window(down.start, across.start, plan.rows.size, plan.columns.size);
-            assembly.put(network.run(window, plan.rows.size, plan.columns.size));
+            const float* values = network.run(window, plan.rows.size, plan.columns.size);
+            if (strength != 1) {
+                blend(window, values, static_cast<float>(strength));
+                values = window.data();
+            }
+            assembly.put(values);
             ++tiles;
         }
     if (alpha) pass_alpha_on(input.pixels, output.pixels);

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 import rawpy
 
-from paddle_restore.data.files import atomic_path
+from paddle_restore.data.files import write_text
 from paddle_restore.data.image import to_float, write_image
 from paddle_restore.data.synthetic.dng import XTRANS_PATTERN, dng_bytes, write_dng
 from paddle_restore.data.synthetic.noise import Camera
@@ -119,16 +119,11 @@ def write_demo(kind: str, folder: Path, camera: Camera, seed: int, force: bool) 
     if made is None and not force and kind in _LISTS:
         for path in sorted(folder.glob(_LISTS[kind])):
             raise UserError(f"{path}: was not made by this command; choose another --output")
-    _write_text(manifest, "{}")  # until everything is written, so that an interrupted run is made again
+    write_text(manifest, "{}")  # until everything is written, so that an interrupted run is made again
     rows = list(KINDS[kind](folder, camera, seed))
-    _write_text(folder / "README.txt", SOURCES)
-    _write_text(manifest, json.dumps(wanted))
+    write_text(folder / "README.txt", SOURCES)
+    write_text(manifest, json.dumps(wanted))
     return rows
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def write_sid_tree(root: Path, camera: Camera, seed: int) -> Iterator[list]:
@@ -171,7 +166,7 @@ def _write_tree(
             f"{', '.join(SHORT_SECONDS)} of 10 s",
         ]
     for split, lines in lists.items():
-        _write_text(root / f"{folder}_{split}_list.txt", "\n".join(lines) + "\n")
+        write_text(root / f"{folder}_{split}_list.txt", "\n".join(lines) + "\n")
 
 
 def write_srgb_pairs(root: Path, camera: Camera, seed: int, size: int = 256) -> Iterator[list]:

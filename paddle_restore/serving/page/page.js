@@ -26,6 +26,7 @@ function showTexts() {
   showModels();
   showChosen();
   showRatio();
+  showStrength();
   showSlider();
   if (result) showFacts();
   if (showLastError) showLastError();
@@ -80,6 +81,8 @@ function showModel() {
   const parameters = count >= 1e6 ? text("million", { n: (count / 1e6).toFixed(1) }) : text("few", { n: count });
   $("licence").textContent = one ? (count ? text("model_note", { parameters, licence: one.licence }) : one.licence) : "";
   $("ratio-options").hidden = !(one && one.input === "raw");
+  $("strength-option").hidden = !(one && one.max_strength);
+  if (one && one.max_strength) $("strength").max = 100 * one.max_strength;
 }
 
 function suffix(name) {
@@ -109,6 +112,12 @@ function showRatio() {
   $("ratio").disabled = $("ratio-auto").checked;
   $("ratio-value").textContent = $("ratio-auto").checked ? "" : `× ${ratio()}`;
   $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
+}
+
+function showStrength() {
+  const value = text("percent", { n: $("strength").value });
+  $("strength-value").textContent = value;
+  $("strength").setAttribute("aria-valuetext", value);
 }
 
 function chooseFile(file) {
@@ -157,6 +166,7 @@ async function restore(event) {
   const file = chosen;
   const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
   const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
+  if (one.max_strength) parameters.strength = $("strength").value / 100;
   begin();
   try {
     const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
@@ -226,10 +236,13 @@ async function show(file, before, answer) {
 }
 
 function showFacts() {
-  const { seconds, ratio: used, model: name } = result.answer;
+  const { seconds, ratio: used, strength, model: name } = result.answer;
   const { naturalWidth: width, naturalHeight: height } = $("after");
-  const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height, ratio: used };
-  $("facts").textContent = text(used ? "facts_ratio" : "facts", values);
+  const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height };
+  const facts = [text("facts", values)];
+  if (used) facts.push(text("facts_ratio", { ratio: used }));
+  if (strength) facts.push(text("facts_strength", { percent: text("percent", { n: Math.round(100 * strength) }) }));
+  $("facts").textContent = facts.join(text("comma"));
 }
 
 function download(blob, ending) {
@@ -281,6 +294,7 @@ $("model").addEventListener("change", showModel);
 $("token").addEventListener("change", loadModels);
 for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
 $("ratio").addEventListener("input", showRatio);
+$("strength").addEventListener("input", showStrength);
 $("form").addEventListener("submit", restore);
 $("cancel").addEventListener("click", cancel);
 $("png").addEventListener("click", () => download(result.blob, "png"));

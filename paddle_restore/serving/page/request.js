@@ -9,7 +9,7 @@ export function cancel() {
 
 /**
  * Send a file. `progress` is called with a share from 0 to 1, or null, and a function that returns the text.
- * Resolves to {blob, seconds, ratio, model}; rejects with {status, detail, retry} or {cancelled}.
+ * Resolves to {blob, seconds, ratio, strength, model}; rejects with {status, detail, retry} or {cancelled}.
  */
 export function send(address, file, parameters, headers, progress) {
   return new Promise((resolve, reject) => {
@@ -45,6 +45,7 @@ export function send(address, file, parameters, headers, progress) {
           blob: request.response,
           seconds: header("X-Seconds"),
           ratio: header("X-Ratio"),
+          strength: header("X-Strength"),
           model: header("X-Model"),
         });
       let detail = "";
