@@ -37,8 +37,8 @@ def find_modules(folder: str) -> dict[str, str]:
         module = point.value.partition(":")[0]
         if found.setdefault(point.name, module) != module:
             warnings.warn(
-                f"entry point {point.name!r} of {folder}: {module} is left out, because {found[point.name]} has "
-                "this name; name the entry point otherwise",
+                f"entry point {point.name!r} of {folder}: {module} is left out, because {found[point.name]} "
+                "has this name; give the entry point another one",
                 stacklevel=2,
             )
     return found

@@ -27,9 +27,8 @@ def register(loss: Loss) -> Loss:
 
 def _one_number(name: str, value: paddle.Tensor) -> paddle.Tensor:
     if value.size != 1:
-        raise UserError(
-            f"loss {name!r} returns the shape {value.shape}, and a loss is one number: take its mean"
-        )
+        shape = list(value.shape)
+        raise UserError(f"loss {name!r} returns the shape {shape}, and a loss is one number: take its mean")
     return value
 
 

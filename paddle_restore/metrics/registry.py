@@ -84,9 +84,8 @@ def ssim(picture: np.ndarray, reference: np.ndarray, protocol: str) -> float:
 def _measure(protocol: Protocol, pictures: list[np.ndarray]) -> float:
     value = protocol.function(*(pictures if protocol.needs_reference else pictures[:1]))
     if np.ndim(value):
-        raise UserError(
-            f"metric protocol {protocol.name!r} returns the shape {np.shape(value)}, and a metric is one number"
-        )
+        shape = np.shape(value)
+        raise UserError(f"metric protocol {protocol.name!r} returns the shape {shape}, and not one number")
     return float(value)
 
 

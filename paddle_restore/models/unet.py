@@ -15,6 +15,9 @@ from paddle import nn
 from paddle_restore.models.layers import conv2d, pixel_unshuffle
 from paddle_restore.models.registry import register
 
+_BORDER, _STEP = 32, 8
+"""Pixels by which a picture grows on each side, a multiple of 16, and the first step of them."""
+
 
 class ResidualBlock(nn.Layer):
     def __init__(self, channels: int):
@@ -51,6 +54,14 @@ class DenoiseUNet(nn.Layer):
         self.shuffle = nn.PixelShuffle(2)
 
     def forward(self, x):
+        if self.training:
+            return self._restore(x)
+        # Zeros around a picture tint its border. Outside of training it is continued by reflection, in two
+        # steps, because a picture of 16 pixels cannot be reflected by more than 15.
+        x = F.pad(F.pad(x, [_STEP] * 4, mode="reflect"), [_BORDER - _STEP] * 4, mode="reflect")
+        return self._restore(x)[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER]
+
+    def _restore(self, x):
         y = self.first(pixel_unshuffle(x, 2))  # (N, widths[0], H/2, W/2)
         skips = []
         for blocks, down in zip(self.encoder, self.down):
