@@ -25,6 +25,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.models.spec import ModelSpec
 
 _EVAL_SEED = 17
+_CANDIDATES = 4
 
 
 class PhotographsOptions(DatasetOptions):
@@ -37,6 +38,8 @@ class PhotographsOptions(DatasetOptions):
     crop: int = Field(128, gt=0, description="side of a training patch in pixels")
     epoch: int = Field(10000, gt=0, description="patches an epoch")
     drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
+    detailed: float = Field(0.6, ge=0, le=1, description="share that are the most detailed of several")
+    recoloured: float = Field(0.3, ge=0, le=1, description="share whose red, green and blue are exchanged")
     clean: float = Field(0.2, ge=0, le=1, description="share of patches with almost no noise")
     eval_crop: int = Field(256, gt=0, description="side of an evaluation patch")
     eval_patches: int = Field(4, gt=0, description="evaluation patches of each photograph")
@@ -63,11 +66,18 @@ class PhotographsTrain:
         if rng.random() < self.options.drawn:
             window = draw_scene(side, rng)
         else:
-            photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
-            window = _window(photo, side, rng)
+            # Wallpapers are smooth for the most part: of several windows the most detailed, often.
+            count = _CANDIDATES if rng.random() < self.options.detailed else 1
+            window = max((self._any_window(side, rng) for _ in range(count)), key=_detail)
+            if rng.random() < self.options.recoloured:
+                window = np.ascontiguousarray(window[..., rng.permutation(3)])
         pair = [part.transpose(2, 0, 1) for part in take_picture(window, self.crop, development, rng)]
         noisy, clean = map(np.ascontiguousarray, random_flips(rng, *pair, odds=(0.5, 0.5, 0.5)))
         return {"input": noisy, "target": clean, "name": str(index)}
+
+    def _any_window(self, side: int, rng: np.random.Generator) -> np.ndarray:
+        photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
+        return _window(photo, side, rng)
 
 
 class PhotographsEval:
@@ -103,7 +113,7 @@ def draw_scene(side: int, rng: np.random.Generator) -> np.ndarray:
     for _ in range(rng.integers(1, 14)):
         color = tuple(int(value) for value in rng.integers(0, 256, 3))
         points = [(int(x), int(y)) for x, y in rng.integers(-side // 4, side + side // 4, (4, 2))]
-        kind = rng.integers(5)
+        kind = rng.integers(6)
         if kind == 0:
             cv2.rectangle(picture, points[0], points[1], color, -1)
         elif kind == 1:
@@ -111,6 +121,8 @@ def draw_scene(side: int, rng: np.random.Generator) -> np.ndarray:
         elif kind == 2:
             cv2.fillPoly(picture, [np.array(points[:3], np.int32)], color, cv2.LINE_AA)
         elif kind == 3:
+            _draw_fibres(picture, points[0], color, rng)
+        elif kind == 4:
             cv2.line(picture, points[0], points[1], color, int(rng.integers(1, 5)), cv2.LINE_AA)
         else:
             letters = "".join(chr(code) for code in rng.integers(33, 127, rng.integers(3, 16)))
@@ -118,6 +130,26 @@ def draw_scene(side: int, rng: np.random.Generator) -> np.ndarray:
             place = (int(rng.integers(-10, side // 2)), int(rng.integers(10, side)))
             cv2.putText(picture, letters, place, font, size, color, int(rng.integers(1, 3)), cv2.LINE_AA)
     return picture
+
+
+def _draw_fibres(
+    picture: np.ndarray, middle: tuple[int, int], color: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    """Draw a brush of thin, nearly parallel lines whose colours vary."""
+    side = picture.shape[0]
+    angle, length, width = rng.uniform(0, np.pi), rng.uniform(0.2, 1.0) * side, rng.uniform(0.1, 0.5) * side
+    for _ in range(rng.integers(20, 120)):
+        turned = angle + rng.normal(0, 0.08)
+        start = np.array(middle) + rng.normal(0, 0.5 * width, 2)
+        end = start + length * np.array([np.cos(turned), np.sin(turned)])
+        shade = tuple(int(value) for value in np.clip(np.array(color) * rng.uniform(0.4, 1.5), 0, 255))
+        first, last = (tuple(int(value) for value in point) for point in (start, end))
+        cv2.line(picture, first, last, shade, 1, cv2.LINE_AA)
+
+
+def _detail(window: np.ndarray) -> float:
+    """Mean magnitude of the green channel's Laplacian."""
+    return float(np.abs(cv2.Laplacian(window[..., 1], cv2.CV_16S)).mean())
 
 
 def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
