@@ -64,7 +64,7 @@ PICTURES = (
     ("coffee", "middle", True),
     ("seeding_by_Clements_Engelhardt", "middle", False),
 )
-SHOWN_SETTINGS = {"middle": (8, 2.0, 12), "high": (20, 2.0, 24)}
+SHOWN_SETTINGS = {"middle": (15, 1.0, 24), "high": (27, 1.0, 45)}
 """Strength and ratio of NLM, sigma of BM3D: the best of these sets."""
 
 
