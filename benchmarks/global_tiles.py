@@ -1,10 +1,13 @@
 """How far tiles of a network that pools over the whole picture are from the picture in one piece.
 
-    python benchmarks/global_tiles.py -c configs/mirnet_v2/demo.yml --weights FILE --pictures FILE...
+    python benchmarks/global_tiles.py -c configs/mirnet_v2/demo.yml --weights FILE --pictures FILE... \\
+        [--window 96] [--clean FILE...]
 
 For each tile size: tiles without blending, blended tiles (as in the restorer), and two ways to fix the pooled
 statistics: those of the reduced picture, and the mean over all tiles from a first pass. Numbers are the
-largest and the mean difference from the picture in one piece, in 1/255, and the PSNR between the two.
+largest and the mean difference from the picture in one piece, in 1/255, and the PSNR between the two. With
+--window the same for averages over a window of that side, against one piece with such averages. With --clean,
+one for each picture, also the PSNR to the clean picture.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -69,6 +73,10 @@ def outputs_of(model, tiled: Forward, source: NetworkInput, side: int) -> Iterat
             yield f"blended, statistics {name}", tiled.run([source])[0]
 
 
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return -10 * np.log10(float(((a - b) ** 2).mean()) + 1e-20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -76,23 +84,42 @@ def main() -> None:
     add_recipe(parser)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--clean", type=Path, nargs="+", default=[])
     parser.add_argument("--tiles", type=int, nargs="+", default=[128, 256])
+    parser.add_argument("--window", type=int)
     args = parser.parse_args()
-    model = load_model(load_config(args.config, tuple(args.override)), args.weights)
-    network = EagerNetwork(model)
-    forward = Forward(network, model.spec, tiling=Tiling("none"))
+
+    def whole_picture(*override: str) -> Forward:
+        model = load_model(load_config(args.config, (*args.override, *override)), args.weights)
+        return Forward(EagerNetwork(model), model.spec, tiling=Tiling("none"))
+
+    forward = whole_picture()
+    local = whole_picture(f"model.args.window={args.window}") if args.window else None
     rows = []
-    for path in args.pictures:
+    for path, clean in zip_longest(args.pictures, args.clean):
         source = NetworkInput(read_image(path).transpose(2, 0, 1), "srgb")
+        target = None if clean is None else to_float(read_image(clean)).transpose(2, 0, 1)
+
+        def add(side, name, output, whole, path=path, target=target):
+            difference = 255 * np.abs(output - whole)
+            row = [path.name, side, name, difference.max(), difference.mean(), psnr(output, whole)]
+            rows.append(row if target is None else [*row, psnr(output.clip(0, 1), target)])
+
         whole = forward.run([source])[0]
+        add("none", "one piece", whole, whole)
         for side in args.tiles:
             tiled = replace(forward, tiling=Tiling(side))
-            for name, output in outputs_of(network.model, tiled, source, side):
-                difference = np.abs(output - whole)
-                psnr = -10 * np.log10(float((difference**2).mean()) + 1e-20)
-                rows.append([path.name, side, name, 255 * difference.max(), 255 * difference.mean(), psnr])
-    headers = ["picture", "tile", "way", "largest /255", "mean /255", "PSNR to one piece"]
-    print(tabulate(rows, headers, tablefmt="github", floatfmt=("", "", "", ".2f", ".3f", ".1f")))
+            for name, output in outputs_of(forward.network.model, tiled, source, side):
+                add(side, name, output, whole)
+        if local:
+            whole = local.run([source])[0]
+            add("none", f"window {args.window}, one piece", whole, whole)
+            for side in args.tiles:
+                output = replace(local, tiling=Tiling(side)).run([source])[0]
+                add(side, f"window {args.window}", output, whole)
+    headers = ["picture", "tile", "way", "largest /255", "mean /255", "PSNR to one piece", "PSNR to clean"]
+    columns = headers if args.clean else headers[:-1]
+    print(tabulate(rows, columns, tablefmt="github", floatfmt=("", "", "", ".2f", ".4f", ".1f", ".2f")))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import copy
 import re
+from typing import Optional
 
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.errors import UserError
-from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.layers import (
+    Averages,
+    BilinearUp,
+    SelectiveKernelFusion,
+    conv2d,
+    spec_of_window,
+)
 from paddle_restore.models.published import ForeignNames, Golden, Weights
 from paddle_restore.models.registry import register
 
@@ -37,24 +44,25 @@ class SpatialAttention(nn.Layer):
 class ChannelAttention(nn.Layer):
     """Weigh every channel by two 1x1 convolutions of all channels' means."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, averages: Averages):
         super().__init__()
+        self.averages = averages
         self.conv1 = conv2d(channels, channels // 8, 1)
         self.conv2 = conv2d(channels // 8, channels, 1)
 
     def forward(self, x):
-        pooled = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
-        return x * F.sigmoid(self.conv2(pooled))  # (N, C, H, W) * (N, C, 1, 1)
+        pooled = F.relu(self.conv1(self.averages(x)))
+        return x * self.averages.spread(F.sigmoid(self.conv2(pooled)))  # (N, C, H, W) * (N, C, 1, 1)
 
 
 class DualAttentionUnit(nn.Layer):
-    def __init__(self, channels: int, activation: nn.PReLU):
+    def __init__(self, channels: int, activation: nn.PReLU, averages: Averages):
         super().__init__()
         self.conv1 = conv2d(channels, channels, 3)
         self.activation = activation
         self.conv2 = conv2d(channels, channels, 3)
         self.spatial = SpatialAttention()
-        self.channel = ChannelAttention(channels)
+        self.channel = ChannelAttention(channels, averages)
         self.join = conv2d(2 * channels, channels, 1)
 
     def forward(self, x):
@@ -131,11 +139,14 @@ class Up(nn.Layer):
 class MultiScaleBlock(nn.Layer):
     """Streams of c, 2c, 4c channels at full, half and quarter size, each fused with all others."""
 
-    def __init__(self, channels: int, activation: nn.PReLU):
+    def __init__(self, channels: int, activation: nn.PReLU, window: Optional[int]):
         super().__init__()
         c1, c2, c4 = channels, 2 * channels, 4 * channels
+        averages = [Averages(window, level) for level in range(STREAMS)]
         # Each stream uses its unit before and after the exchange, as in the authors' code.
-        self.streams = nn.LayerList(DualAttentionUnit(c, activation) for c in (c1, c2, c4))
+        self.streams = nn.LayerList(
+            DualAttentionUnit(c, activation, a) for c, a in zip((c1, c2, c4), averages)
+        )
         # Named FROMtoTO. The first column goes down by the layers that the exchange uses too.
         self.resize = nn.LayerDict(
             {
@@ -148,7 +159,9 @@ class MultiScaleBlock(nn.Layer):
             }
         )
         self.last_up = nn.LayerList([nn.Identity(), Up(c2), nn.Sequential(Up(c4), Up(c2))])
-        self.fuse = nn.LayerList(SelectiveKernelFusion(c, STREAMS, nn.PReLU()) for c in (c1, c2, c4))
+        self.fuse = nn.LayerList(
+            SelectiveKernelFusion(c, STREAMS, nn.PReLU(), a) for c, a in zip((c1, c2, c4), averages)
+        )
         self.conv = conv2d(channels, channels, 3)
 
     def forward(self, x):
@@ -167,9 +180,9 @@ class MultiScaleBlock(nn.Layer):
 
 
 class ResidualGroup(nn.Layer):
-    def __init__(self, channels: int, blocks: int, activation: nn.PReLU):
+    def __init__(self, channels: int, blocks: int, activation: nn.PReLU, window: Optional[int]):
         super().__init__()
-        self.blocks = nn.Sequential(*(MultiScaleBlock(channels, activation) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(MultiScaleBlock(channels, activation, window) for _ in range(blocks)))
         self.conv = conv2d(channels, channels, 3)
 
     def forward(self, x):
@@ -182,14 +195,16 @@ class MIRNet(nn.Layer):
     H and W are multiples of 4.
     """
 
-    def __init__(self, width: int, n_rrg: int, n_msrb: int):
+    def __init__(self, width: int, n_rrg: int, n_msrb: int, window: Optional[int] = None):
         super().__init__()
+        self.spec_fields = spec_of_window(window)
         if width < 8:
             raise UserError(f"MIRNet's width must be 8 or more, not {width}")
         # All dual attention units share one slope, as in the authors' code.
         activation = nn.PReLU()
         self.first = conv2d(3, width, 3)
-        self.body = nn.Sequential(*(ResidualGroup(width, n_msrb, activation) for _ in range(n_rrg)))
+        groups = (ResidualGroup(width, n_msrb, activation, window) for _ in range(n_rrg))
+        self.body = nn.Sequential(*groups)
         self.last = conv2d(width, 3, 3)
 
     def forward(self, x):
@@ -285,6 +300,9 @@ _FOREIGN = ForeignNames(
         objective={"kind": "supervised", "losses": {"charbonnier_clipped": 1.0}},
     ),
 )
-def mirnet(width: int = 64, n_rrg: int = 3, n_msrb: int = 2) -> MIRNet:
-    """The published network, 31,787,419 parameters, with n_rrg groups of n_msrb multi-scale blocks."""
-    return MIRNet(width, n_rrg, n_msrb)
+def mirnet(width: int = 64, n_rrg: int = 3, n_msrb: int = 2, window: Optional[int] = None) -> MIRNet:
+    """The published network, 31,787,419 parameters, with n_rrg groups of n_msrb multi-scale blocks.
+
+    `window`: side in pixels of the window of its averages; by default the whole picture.
+    """
+    return MIRNet(width, n_rrg, n_msrb, window)

@@ -10,39 +10,54 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Optional
 
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.errors import UserError
-from paddle_restore.models.layers import BilinearUp, SelectiveKernelFusion, conv2d
+from paddle_restore.models.layers import (
+    Averages,
+    BilinearUp,
+    SelectiveKernelFusion,
+    conv2d,
+    spec_of_window,
+)
 from paddle_restore.models.published import ForeignNames, Golden, Weights
 from paddle_restore.models.registry import register
 
 
 class ContextBlock(nn.Layer):
-    """Add to every pixel a vector made of all pixels: (N, C, H, W) -> (N, C, H, W)."""
+    """Add to every pixel a vector made of all pixels, or of those in a window: (N, C, H, W), the same out."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, averages: Averages):
         super().__init__()
+        self.averages = averages
         self.mask = conv2d(channels, 1, 1)
         self.conv1 = conv2d(channels, channels, 1)
         self.conv2 = conv2d(channels, channels, 1)
 
     def forward(self, x):
-        mask = F.softmax(self.mask(x).flatten(2), axis=-1)  # (N, 1, H*W), sums to 1
-        context = paddle.matmul(x.flatten(2), mask, transpose_y=True).unsqueeze(-1)  # (N, C, 1, 1)
-        return x + self.conv2(F.leaky_relu(self.conv1(context), 0.2))
+        context = self.conv2(F.leaky_relu(self.conv1(self.weighted_average(x)), 0.2))
+        return x + self.averages.spread(context)
+
+    def weighted_average(self, x):
+        """(N, C, H, W) -> (N, C, 1, 1), or (N, C, cells, cells) with a window."""
+        mask = self.mask(x)  # (N, 1, H, W)
+        if self.averages.window is None:
+            mask = F.softmax(mask.flatten(2), axis=-1)  # (N, 1, H*W), sums to 1
+            return paddle.matmul(x.flatten(2), mask, transpose_y=True).unsqueeze(-1)
+        weights = (mask - mask.max(axis=[1, 2, 3], keepdim=True)).exp()
+        return self.averages(x * weights) / self.averages(weights).clip(min=1e-30)
 
 
 class ResidualContextBlock(nn.Layer):
-    def __init__(self, channels: int, groups: int):
+    def __init__(self, channels: int, groups: int, averages: Averages):
         super().__init__()
         self.conv1 = conv2d(channels, channels, 3, groups)
         self.conv2 = conv2d(channels, channels, 3, groups)
-        self.context = ContextBlock(channels)
+        self.context = ContextBlock(channels, averages)
 
     def forward(self, x):
         residual = self.conv2(F.leaky_relu(self.conv1(x), 0.2))
@@ -63,16 +78,19 @@ class Down(nn.Layer):
 class MultiScaleBlock(nn.Layer):
     """Streams at full, half and quarter size, fused upwards twice by the same fusions."""
 
-    def __init__(self, channels: int, groups: int):
+    def __init__(self, channels: int, groups: int, window: Optional[int]):
         super().__init__()
         top, middle, bottom = channels, channels * 3 // 2, channels * 9 // 4
+        averages = [Averages(window, level) for level in range(3)]
         self.down_middle = Down(top, middle)
         self.down_bottom = nn.Sequential(Down(top, middle), Down(middle, bottom))
-        self.streams = nn.LayerList(ResidualContextBlock(c, groups) for c in (top, middle, bottom))
+        self.streams = nn.LayerList(
+            ResidualContextBlock(c, groups, a) for c, a in zip((top, middle, bottom), averages)
+        )
         self.up_middle = nn.LayerList(BilinearUp(bottom, middle) for _ in range(2))
         self.up_top = nn.LayerList(BilinearUp(middle, top) for _ in range(2))
-        self.fuse_middle = SelectiveKernelFusion(middle, 2, nn.LeakyReLU(0.2))
-        self.fuse_top = SelectiveKernelFusion(top, 2, nn.LeakyReLU(0.2))
+        self.fuse_middle = SelectiveKernelFusion(middle, 2, nn.LeakyReLU(0.2), averages[1])
+        self.fuse_top = SelectiveKernelFusion(top, 2, nn.LeakyReLU(0.2), averages[0])
         self.conv = conv2d(channels, channels, 1)
 
     def forward(self, x):
@@ -86,9 +104,9 @@ class MultiScaleBlock(nn.Layer):
 
 
 class ResidualGroup(nn.Layer):
-    def __init__(self, channels: int, groups: int):
+    def __init__(self, channels: int, groups: int, window: Optional[int]):
         super().__init__()
-        self.blocks = nn.Sequential(MultiScaleBlock(channels, groups), MultiScaleBlock(channels, groups))
+        self.blocks = nn.Sequential(*(MultiScaleBlock(channels, groups, window) for _ in range(2)))
         self.conv = conv2d(channels, channels, 3)
 
     def forward(self, x):
@@ -102,12 +120,13 @@ class MIRNetV2(nn.Layer):
     its 3x3 convolutions.
     """
 
-    def __init__(self, width: int, groups: Sequence[int]):
+    def __init__(self, width: int, groups: Sequence[int], window: Optional[int] = None):
         super().__init__()
+        self.spec_fields = spec_of_window(window)
         if any(width % (4 * g) for g in groups):
             raise UserError(f"MIRNetV2's width must be a multiple of 4 x its groups {groups}, not {width}")
         self.first = conv2d(3, width, 3)
-        self.body = nn.Sequential(*(ResidualGroup(width, g) for g in groups))
+        self.body = nn.Sequential(*(ResidualGroup(width, g, window) for g in groups))
         self.last = conv2d(width, 3, 3)
 
     def forward(self, x):
@@ -212,12 +231,19 @@ _PUBLISHED: dict[str, Any] = dict(
 
 
 @register(small={"width": 16, "groups": (4,)}, golden=_golden("mirnetv2_80"), **_PUBLISHED)
-def mirnet_v2(width: int = 80, groups: Sequence[int] = (1, 2, 4, 4)) -> MIRNetV2:
-    """The authors' network; 5,858,560 parameters."""
-    return MIRNetV2(width, groups)
+def mirnet_v2(
+    width: int = 80, groups: Sequence[int] = (1, 2, 4, 4), window: Optional[int] = None
+) -> MIRNetV2:
+    """The authors' network; 5,858,560 parameters.
+
+    `window`: side in pixels of the window of its averages; by default the whole picture.
+    """
+    return MIRNetV2(width, groups, window)
 
 
 @register(small={"width": 32, "groups": (2,)}, golden=_golden("mirnetv2_64"), **_PUBLISHED)
-def mirnet_v2_small(width: int = 64, groups: Sequence[int] = (1, 2, 4)) -> MIRNetV2:
-    """The PaddlePaddle reproduction's network; 3,120,288 parameters."""
-    return MIRNetV2(width, groups)
+def mirnet_v2_small(
+    width: int = 64, groups: Sequence[int] = (1, 2, 4), window: Optional[int] = None
+) -> MIRNetV2:
+    """The PaddlePaddle reproduction's network; 3,120,288 parameters. `window` as above."""
+    return MIRNetV2(width, groups, window)

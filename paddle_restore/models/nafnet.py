@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.errors import UserError
-from paddle_restore.models.layers import conv2d
+from paddle_restore.models.layers import Averages, conv2d, spec_of_window
 from paddle_restore.models.published import ForeignNames, Golden, Weights
 from paddle_restore.models.registry import register
 
@@ -45,8 +45,9 @@ def gate(x):
 class Block(nn.Layer):
     """(N, C, H, W) -> (N, C, H, W)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, averages: Averages):
         super().__init__()
+        self.averages = averages
         c = channels
         self.norm1 = ChannelNorm(c)
         self.conv1 = conv2d(c, 2 * c, 1, bias=True)
@@ -62,7 +63,7 @@ class Block(nn.Layer):
 
     def forward(self, x):
         y = gate(self.conv2(self.conv1(self.norm1(x))))
-        y = y * self.attention(F.adaptive_avg_pool2d(y, 1))  # (N, C, H, W) * (N, C, 1, 1)
+        y = y * self.averages.spread(self.attention(self.averages(y)))  # (N, C, H, W) * (N, C, 1, 1)
         x = x + self.conv3(y) * self.beta
         return x + self.conv5(gate(self.conv4(self.norm2(x)))) * self.gamma
 
@@ -80,7 +81,7 @@ class DeployedBlock(nn.Layer):
         self.register_buffer("mean", paddle.full([1, channels, 1, 1], 1 / channels), persistable=False)
         self.conv1 = _halves(*_after_norm(block.conv1, block.norm1))
         self.conv2 = _halves(block.conv2.weight, block.conv2.bias)
-        self.attention = block.attention
+        self.averages, self.attention = block.averages, block.attention
         self.conv3 = _scaled(block.conv3, block.beta)
         self.conv4 = _halves(*_after_norm(block.conv4, block.norm2))
         self.conv5 = _scaled(block.conv5, block.gamma)
@@ -93,7 +94,7 @@ class DeployedBlock(nn.Layer):
         y = self.normalised(x)
         first, second = (conv2(conv1(y)) for conv1, conv2 in zip(self.conv1, self.conv2))
         y = first * second
-        y = y * self.attention(F.adaptive_avg_pool2d(y, 1))
+        y = y * self.averages.spread(self.attention(self.averages(y)))
         x = x + self.conv3(y)
         y = self.normalised(x)
         first, second = (conv4(y) for conv4 in self.conv4)
@@ -149,15 +150,23 @@ class NAFNet(nn.Layer):
     H and W are multiples of 16 (of 2 to the number of levels).
     """
 
-    def __init__(self, width: int, encoder: Sequence[int], middle: int, decoder: Sequence[int]):
+    def __init__(
+        self,
+        width: int,
+        encoder: Sequence[int],
+        middle: int,
+        decoder: Sequence[int],
+        window: Optional[int] = None,
+    ):
         super().__init__()
+        self.spec_fields = spec_of_window(window)
         if len(encoder) != len(decoder) or len(encoder) > 4:
             raise UserError(
                 f"NAFNet's encoder {encoder} and decoder {decoder} must have as many levels, at most 4"
             )
 
         def blocks(count: int, level: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(width * 2**level) for _ in range(count)))
+            return nn.Sequential(*(Block(width * 2**level, Averages(window, level)) for _ in range(count)))
 
         levels = range(len(encoder))
         self.first = conv2d(3, width, 3, bias=True)
@@ -247,6 +256,11 @@ def nafnet(
     encoder: Sequence[int] = (2, 2, 4, 8),
     middle: int = 12,
     decoder: Sequence[int] = (2, 2, 2, 2),
+    window: Optional[int] = None,
 ) -> NAFNet:
-    """The authors' network for SIDD, 29,159,715 parameters; of width 64, 115,982,915."""
-    return NAFNet(width, encoder, middle, decoder)
+    """The authors' network for SIDD, 29,159,715 parameters; of width 64, 115,982,915.
+
+    `window`: side in pixels of the window of its averages, 1.5 times the training crop; by default the whole
+    picture.
+    """
+    return NAFNet(width, encoder, middle, decoder, window)

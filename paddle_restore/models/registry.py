@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from paddle_restore.errors import UserError, did_you_mean, line_of
@@ -97,8 +97,8 @@ def foreign_names(id: str) -> Optional[ForeignNames]:
 def create_model(id: str, **kwargs: Any) -> nn.Layer:
     """Build network `id` with fresh weights; the result carries its `.spec`.
 
-    `kwargs` go to the network's factory, whose defaults are the published size. Raises UserError for an
-    unknown id or argument.
+    `kwargs` go to the network's factory, whose defaults are the published size. A network whose arguments
+    change fields of its spec says so in `spec_fields`. Raises UserError for an unknown id or argument.
     """
     model = MODELS.find(id)
     known = set(inspect.signature(model.factory).parameters)
@@ -110,5 +110,5 @@ def create_model(id: str, **kwargs: Any) -> nn.Layer:
         network = model.factory(**kwargs)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise UserError(f"model {id!r} cannot be built with {kwargs} ({line_of(error)})") from None
-    network.spec = model.spec
+    network.spec = replace(model.spec, **getattr(network, "spec_fields", {}))
     return network
