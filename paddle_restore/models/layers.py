@@ -99,7 +99,7 @@ class Averages(nn.Layer):
         return self._along_both_axes(y, self._interpolation)
 
     def _along_both_axes(self, x, matrix):
-        """Multiply each channel with matrix(H) from the left and the transpose of matrix(W) from the right."""
+        """Multiply each channel with matrix(H) from the left and matrix(W), transposed, from the right."""
         rows, columns = (matrix(paddle.shape(x)[axis]) for axis in (2, 3))
         # In 3-D: PaddlePaddle 3.3 with oneDNN gives wrong numbers for a 4-D product after a convolution.
         y = paddle.matmul(paddle.matmul(rows, x.flatten(0, 1)), columns, transpose_y=True)
