@@ -1,4 +1,4 @@
-"""Differences within their thresholds, and the files that Paddle's reproduction guide asks for."""
+"""Compare values with their thresholds, and write the files of Paddle's reproduction guide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from paddle_restore.data.files import atomic_path
 from paddle_restore.errors import UserError
 
 THRESHOLDS = {"data": 1e-5, "metric": 1e-4, "forward": 1e-4, "loss": 1e-4, "backward": 1e-3, "train": 1e-3}
-"""Largest difference by step, relative to the largest value of each array: float32 on another machine."""
+"""Largest difference allowed in each step, relative to the largest value of an array (float32)."""
 
 
 class Row(NamedTuple):
@@ -31,15 +31,15 @@ class Row(NamedTuple):
 
 
 def compare(network: str, step: str, ours: Values, reference: Values) -> Row:
-    """The largest difference of a step, beside its threshold."""
+    """Return the largest difference of a step with its threshold."""
     largest = max(differences(ours, reference).values(), default=math.inf)
     return Row(network, step, largest, THRESHOLDS[step], largest <= THRESHOLDS[step])
 
 
 def differences(ours: Values, reference: Values) -> dict[str, float]:
-    """Each array's largest difference, relative to the reference's largest value.
+    """Return each array's largest difference, relative to the reference's largest value.
 
-    Infinite where one side lacks it, or has another shape or what is no number.
+    It is infinite where one side lacks the array, has another shape, or holds NaN or infinity.
     """
     return {name: _difference(ours.get(name), reference.get(name)) for name in {**ours, **reference}}
 
@@ -72,8 +72,8 @@ def write(folder: Path, step: str, ours: Values, reference: Values) -> None:
             logger.add(name, array)
         with atomic_path(folder / f"{step}_{side}.npy") as temporary:
             logger.save(str(temporary))
-    # The helper compares absolutely, lets NaN pass and transposes what does not fit, so it gets
-    # the differences that the table has.
+    # The helper compares absolutely, accepts NaN and transposes arrays whose shapes differ. So it gets the
+    # relative differences, and zeros to compare them with.
     relative = {name: np.array([value]) for name, value in differences(ours, reference).items()}
     helper = reprod_log.ReprodDiffHelper()
     helper.compare_info(relative, {name: np.zeros(1) for name in relative})
@@ -83,7 +83,7 @@ def write(folder: Path, step: str, ours: Values, reference: Values) -> None:
 
 @contextlib.contextmanager
 def _root_logger_restored() -> Iterator[None]:
-    """Keep the helper, which reports through the root logger, off the screen and off that logger."""
+    """Undo what the helper does to the root logger, and hide what it prints."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []
