@@ -44,6 +44,7 @@ class ModelSpec:
               (`data/stabilise.py`) and packed, less its noise
     memory    bytes of working memory per input pixel (measured: docs/restoring.md), by which the size of
               tiles is chosen; 0 where it was not measured
+    clip      the amplified mosaic is clipped at 1, as SID's authors do and Lamba's do not
     """
 
     id: str
@@ -57,6 +58,7 @@ class ModelSpec:
     latent: Optional[Latent] = None
     memory: int = 0
     output: str = "picture"
+    clip: bool = True
 
     def __post_init__(self) -> None:
         if self.input not in INPUT_CHANNELS:
@@ -75,6 +77,8 @@ class ModelSpec:
             )
         if not (isinstance(self.memory, int) and self.memory >= 0):
             raise ValueError(f"{self.id}: memory must be a number of bytes, not {self.memory!r}")
+        if not isinstance(self.clip, bool):
+            raise ValueError(f"{self.id}: clip must be true or false, not {self.clip!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
             raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
 
