@@ -22,7 +22,7 @@ from paddle_restore.data.synthetic.camera import Development, sensor_radiance
 _MARGIN = 8
 """Pixels around a frame that blurring and scaling see."""
 
-_MANY = 100
+_MANY = 25
 """Mean number of electrons from which on shot noise is drawn from a normal distribution: much faster."""
 
 
