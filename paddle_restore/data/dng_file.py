@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from paddle_restore.arithmetic import ceil_div, round_up
 from paddle_restore.data.lossless_jpeg import lossless_jpegs
-from paddle_restore.data.metadata import MAIN, Directories, pack_block
+from paddle_restore.data.metadata import COLOUR_FILTER_ARRAY, MAIN, Directories, merged, pack_block
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
 """Types of a tag's values."""
@@ -28,7 +28,7 @@ _TILE = 512  # pixels of a tile's side
 
 _FIXED_TAGS: Tags = {
     254: (LONG, 0),  # NewSubfileType: the full picture
-    262: (SHORT, 32803),  # PhotometricInterpretation: colour filter array
+    262: (SHORT, COLOUR_FILTER_ARRAY),  # PhotometricInterpretation: colour filter array
     277: (SHORT, 1),  # SamplesPerPixel
     284: (SHORT, 1),  # PlanarConfiguration
     50706: (BYTE, b"\1\6\0\0"),  # DNGVersion
@@ -62,21 +62,15 @@ def dng_file(
     period = 2 if len(pattern) == 4 else 6
     compressed = compressed and min(mosaic.shape) >= 16
     pixels, chunks = (_tiles if compressed else _strip)(mosaic, bits)
-    main = directory(
-        {
-            **_FIXED_TAGS,
-            **pixels,
-            256: (LONG, mosaic.shape[1]),
-            257: (LONG, mosaic.shape[0]),
-            258: (SHORT, bits),
-            33421: (SHORT, (period, period)),  # CFARepeatPatternDim
-            33422: (BYTE, bytes("RGB".index(letter) for letter in pattern)),
-        }
-    )
-    for tag, value in directories[MAIN].items():
-        main.tagtype[tag] = directories[MAIN].tagtype[tag]
-        main[tag] = value
-    return _joined({**directories, MAIN: main}, chunks)
+    period_tags: Tags = {
+        256: (LONG, mosaic.shape[1]),
+        257: (LONG, mosaic.shape[0]),
+        258: (SHORT, bits),
+        33421: (SHORT, (period, period)),  # CFARepeatPatternDim
+        33422: (BYTE, bytes("RGB".index(letter) for letter in pattern)),
+    }
+    own = directory({**_FIXED_TAGS, **period_tags, **pixels})
+    return _joined({**directories, MAIN: merged(own, directories[MAIN])}, chunks)
 
 
 def _joined(directories: Directories, chunks: list[bytes]) -> bytes:
