@@ -167,7 +167,7 @@ class Restorer:
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form)
+        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
