@@ -7,7 +7,6 @@ programs look, the other has no lossless JPEG and no EXIF directory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from paddle_restore.data.metadata import COLOUR_FILTER_ARRAY, MAIN, Directories,
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
 """Types of a tag's values."""
 
-Tags = Mapping[int, tuple[int, Any]]
+Tags = dict[int, tuple[int, Any]]
 """Tag number -> type and values: bytes for BYTE and UNDEFINED, a string for ASCII, numbers for others."""
 
 _STRIP_OFFSET, _TILE_OFFSETS = 273, 324
@@ -86,7 +85,7 @@ def _joined(directories: Directories, chunks: list[bytes]) -> bytes:
     return b"".join([pack_block(directories), *chunks])
 
 
-def _tiles(mosaic: np.ndarray, bits: int) -> tuple[dict[int, tuple[int, Any]], list[bytes]]:
+def _tiles(mosaic: np.ndarray, bits: int) -> tuple[Tags, list[bytes]]:
     """Return the tags of lossless JPEG tiles, and these."""
     height, width = map(_tile_side, mosaic.shape)
     rows, columns = (-size % tile for size, tile in zip(mosaic.shape, (height, width)))
@@ -99,7 +98,7 @@ def _tiles(mosaic: np.ndarray, bits: int) -> tuple[dict[int, tuple[int, Any]], l
     ]
     chunks = lossless_jpegs(tiles, bits, components=2)
     chunks = [chunk + b"\0" * (len(chunk) % 2) for chunk in chunks]  # each begins on an even byte
-    tags = {
+    tags: Tags = {
         259: (SHORT, 7),  # Compression: JPEG
         322: (LONG, width),
         323: (LONG, height),
@@ -115,7 +114,7 @@ def _tile_side(size: int) -> int:
     return side if side <= size else size // 16 * 16
 
 
-def _strip(mosaic: np.ndarray, bits: int) -> tuple[dict[int, tuple[int, Any]], list[bytes]]:
+def _strip(mosaic: np.ndarray, bits: int) -> tuple[Tags, list[bytes]]:
     """Return the tags of one strip, and it: little-endian 16-bit samples; below 16 bits, rows of bits."""
     if bits == 16:
         strip = mosaic.astype("<u2").tobytes()
@@ -123,7 +122,7 @@ def _strip(mosaic: np.ndarray, bits: int) -> tuple[dict[int, tuple[int, Any]], l
         height, width = mosaic.shape
         sample_bits = np.unpackbits(mosaic.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=2)
         strip = np.packbits(sample_bits[:, :, 16 - bits :].reshape(height, -1), axis=1).tobytes()
-    tags = {
+    tags: Tags = {
         259: (SHORT, 1),  # Compression: none
         _STRIP_OFFSET: (LONG, 0),
         278: (LONG, mosaic.shape[0]),  # RowsPerStrip
