@@ -275,10 +275,16 @@ def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileT
         names = sorted(path.name for path in skipped if path not in taken and other(path))
         if names:
             print(f"note: {spec.id} reads {'raw files' if spec.raw else 'pictures'}; skipped {listed(names)}")
-    if spec.raw and restorer.preprocess.ratio == "known" and not (options.ratio or options.target):
+    preprocess = restorer.preprocess
+    if spec.amplifier and preprocess.ratio == "known" and not (options.ratio or options.target):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "
             "the estimate from the file alone may be far from it, --ratio N sets it"
+        )
+    if spec.raw and spec.output == "picture" and preprocess.white_balance is None:
+        print(
+            f"note: {spec.id} knows the colours of one camera, and nothing says which; files of others may "
+            "come out tinted (set data.white_balance in its recipe and export it again)"
         )
 
 

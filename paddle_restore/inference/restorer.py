@@ -10,12 +10,15 @@ from typing import Optional, Union
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.exposure import auto_exposure
 from paddle_restore.data.formats import is_raw, output_titles
+from paddle_restore.data.highlights import whiten
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form, write_image
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.pixels import upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.white_balance import to_training_camera
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
@@ -95,7 +98,7 @@ class Restorer:
             )
         else:
             network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
-            self.preprocess, own_noise = Preprocess(), False
+            self.preprocess, own_noise = _published_preprocess(str(model)), False
         if own_noise and isinstance(tile, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
@@ -118,8 +121,9 @@ class Restorer:
     def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray:
         """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
 
-        `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
-        input that cannot be read or that the network does not take.
+        `ratio` None finds a raw file's amplification in the file alone: the exposure that makes its picture
+        well lit, or Lamba's estimate for Lamba. Raises UserError for input that cannot be read or that the
+        network does not take.
         """
         return self.run([self.read(source, ratio)])[0].picture
 
@@ -164,10 +168,17 @@ class Restorer:
         raw = source if isinstance(source, RawImage) else read_raw(source)
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
+        raw = to_training_camera(raw, self.preprocess)
         if ratio is None:
-            ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
+            ratio = self.auto_ratio(raw)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
         return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
+
+    def auto_ratio(self, raw: RawImage) -> float:
+        """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
+        if self.spec.amplifier or self.preprocess.ratio == "auto":
+            return estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
+        return auto_exposure(raw, self.preprocess.max_ratio)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
@@ -193,6 +204,9 @@ class Restorer:
         `on_window` is called after every window that the network has restored.
         """
         outputs = self.forward.run(inputs, depth, on_window)
+        if self.spec.raw and self.spec.output == "picture":
+            for output, input in zip(outputs, inputs):
+                _whiten(output.transpose(1, 2, 0), input)
         return [
             Restored(upright(output.transpose(1, 2, 0), input.orientation), input.ratio, input.form)
             for input, output in zip(inputs, outputs)
@@ -204,6 +218,11 @@ class Restorer:
         """Write a picture in the form of its input, with the input's profile and metadata or without."""
         form = restored.form
         write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
+
+
+def _whiten(picture: np.ndarray, input: NetworkInput) -> None:
+    if isinstance(input.values, RawImage) and picture.shape[:2] == input.picture_size:
+        whiten(picture, input.values, input.ratio or 1.0, amplified=input.clip)
 
 
 def _checked(picture: np.ndarray) -> np.ndarray:
@@ -246,6 +265,16 @@ def _open_folder(
     spec = package.model_spec
     own_noise = bool(spec.latent) and "noise" not in package.graph.inputs
     return open_network(folder, backend, device, precision, threads), spec, package.preprocess, own_noise
+
+
+def _published_preprocess(id: str) -> Preprocess:
+    """Return the preprocessing of a network's published weights: the colours of their camera."""
+    from paddle_restore.models.registry import training_camera
+
+    camera = training_camera(id)
+    return (
+        Preprocess(white_balance=camera.white_balance, daylight=camera.daylight) if camera else Preprocess()
+    )
 
 
 def _open_model(
