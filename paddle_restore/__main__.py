@@ -2,4 +2,5 @@
 
 from paddle_restore.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main()
