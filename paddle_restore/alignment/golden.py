@@ -17,6 +17,7 @@ from typing import Any, Optional, Union
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import Field
 
 from paddle_restore.alignment.procedural import procedural_input, procedural_tf_weight, procedural_weight
 from paddle_restore.errors import UserError, did_you_mean
@@ -77,13 +78,13 @@ class Reference:
 
 
 class _Network(Options):
-    """What golden values were made with, where their folder says so and not the registration: see `Golden`."""
+    """What golden values were made with, as their folder says it; the fields are those of `Golden`."""
 
     id: str
     tag: str = ""
     data: Optional[str] = None
     metrics: tuple[str, ...] = ()
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     objective: Optional[dict[str, Any]] = None
     optimizer: str = "adam"
     ones: tuple[str, ...] = ()
@@ -151,12 +152,13 @@ class GoldenFolder:
     def _pytorch(self, golden: Golden, values: dict[str, Any], seed: int) -> Reference:
         arrays = self.arrays(golden.name)
         tag = golden.tag or golden.name
-        # What the file stores is not drawn.
+
+        def stored(name: str, draw: Callable[[], np.ndarray]) -> np.ndarray:
+            return arrays[name].astype(np.float32) if name in arrays else draw()
+
         weights = {name[len(WEIGHTS) :]: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
         output = arrays["output"]
-        latent, low = arrays.get("latent"), None
-        if latent is not None:
-            low = arrays.get("low")
+        latent, low = arrays.get("latent"), arrays.get("low")
         if latent is not None and low is None:
             low = procedural_input(f"{tag}/lq", (latent.shape[0], 3, *latent.shape[2:]), seed)
         steps = values.get("adam", {})
@@ -169,10 +171,8 @@ class GoldenFolder:
                 name: procedural_weight(name, shape, seed, gain) + name.endswith(golden.ones)
                 for name, shape in values["state_dict"].items()
             },
-            input=_stored(
-                arrays, "input", lambda: procedural_input(f"{tag}/input", values["input_shape"], seed)
-            ),
-            target=_stored(arrays, "target", lambda: procedural_input(f"{tag}/gt", output.shape, seed)),
+            input=stored("input", lambda: procedural_input(f"{tag}/input", values["input_shape"], seed)),
+            target=stored("target", lambda: procedural_input(f"{tag}/gt", output.shape, seed)),
             output=output,
             latent=latent,
             low=low,
@@ -196,7 +196,3 @@ class GoldenFolder:
             target=procedural_input(f"{tag}/gt", output.shape, seed),
             output=output,
         )
-
-
-def _stored(arrays: Arrays, name: str, draw: Callable[[], np.ndarray]) -> np.ndarray:
-    return arrays[name].astype(np.float32) if name in arrays else draw()

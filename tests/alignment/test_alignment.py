@@ -279,9 +279,8 @@ def test_tensorflow_weights_and_preparations_heed_the_seed(tmp_path):
     ],
 )
 def test_mistakes_in_goldens_of_ones_own_are_one_line(tmp_path, network, seed, message):
-    (tmp_path / "models.json").write_text(
-        json.dumps({"seed": seed, "models": {"mine": {"network": network}}})
-    )
+    values = {"seed": seed, "models": {"mine": {"network": network}}}
+    (tmp_path / "models.json").write_text(json.dumps(values))
+    folder = GoldenFolder(tmp_path)
     with pytest.raises(UserError, match=message):
-        GoldenFolder(tmp_path).own()
-        _ = GoldenFolder(tmp_path).seed
+        golden_of("sid_unet", folder), folder.seed
