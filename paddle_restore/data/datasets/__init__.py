@@ -38,8 +38,8 @@ class EvalDataset(Protocol):
         """Return a whole picture.
 
         A kind may add `baseline`, a picture (3, H, W) that is scored beside the network's (default:
-        `input`); `group`, under which the report lists the scores; `counted`, False to leave the picture
-        out of the means.
+        `input`); `picture`, the name of written pictures (default: `name`); `group`, under which the
+        report lists the scores; `counted`, False to leave the picture out of the means.
         """
         ...
 
