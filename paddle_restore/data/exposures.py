@@ -104,7 +104,10 @@ class ExposuresTrain:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
+        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1].
+
+        The input may be above 1 where the network's spec says `clip: false`.
+        """
         pairs = self.scenes[index]
         pair = pairs[rng.integers(len(pairs))]
         source = pair.long if self.shorts or pair.short is None else pair.short
@@ -128,7 +131,7 @@ class ExposuresTrain:
         else:
             ratio = _amplification(whole, pair.ratio, self.options)
         raw = raw.flipped(*choice) if keep_phase else raw
-        packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
+        packed = network_input(raw, self.spec.input, ratio, self.spec.clip)[:, : self.crop, : self.crop]
         packed = np.ascontiguousarray(packed) if keep_phase else flip_planes(packed, choice)
         frame = _aligned_target(self.frames, pair.long, whole)
         view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
@@ -157,7 +160,7 @@ class ExposuresEval:
         return len(self.pairs)
 
     def sample(self, index: int) -> Sample:
-        """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
+        """Return input (C, h, w), target and baseline (3, H, W), and group; ranges as in `ExposuresTrain`."""
         pair = self.pairs[index]
         whole, ratio = self.frames.raw(pair.short or pair.long), pair.ratio
         target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
@@ -170,7 +173,7 @@ class ExposuresEval:
             amplified = to_float(_aligned_target(self.frames, pair.short, whole)).transpose(2, 0, 1)
         ratio = _amplification(whole if pair.short else raw, ratio, self.options)
         return {
-            "input": network_input(raw, self.spec.input, ratio),
+            "input": network_input(raw, self.spec.input, ratio, self.spec.clip),
             "target": target,
             # The authors' baseline: the short frame scaled to the target's mean.
             "baseline": np.clip(amplified * (target.mean() / max(amplified.mean(), 1e-8)), 0, 1),

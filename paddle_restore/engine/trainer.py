@@ -343,6 +343,8 @@ class Trainer:
         inputs = [batch[key].numpy() for key in ("input", "noise") if key in batch]
         with self.step.precision():
             outputs = EagerNetwork(self.step.model)(*inputs)
+        if outputs.shape[1] != 3:
+            return  # planes of a raw frame
         ratios = batch["ratio"].tolist() if "ratio" in batch else [None] * len(outputs)
         folder = self.folder / PICTURES / str(self.state.iteration)
         for name, ratio, target, output in zip(batch["name"], ratios, batch["target"].numpy(), outputs):

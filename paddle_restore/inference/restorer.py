@@ -169,7 +169,7 @@ class Restorer:
             options = self.preprocess
             ratio = estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form)
+        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):

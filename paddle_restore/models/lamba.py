@@ -116,7 +116,7 @@ class ResidualBlock(nn.Layer):
 
 
 class Lamba(nn.Layer):
-    """Mosaic x ratio, [0, 1], (N, 1, H, W) -> RGB, [0, 1], (N, 3, H, W).
+    """Mosaic x ratio, 0 and more, not clipped at 1, (N, 1, H, W) -> RGB, [0, 1], (N, 3, H, W).
 
     H and W are multiples of 32.
     """
@@ -192,6 +192,7 @@ _FOREIGN = ForeignNames(
 
 @register(
     input="mosaic",
+    clip=False,
     scale=1,
     multiple=32,
     # Measured 571 by tests/models/test_models.py: 16 convolutions at 1/32, 3 at 1/8, one at 1/2.
