@@ -46,7 +46,7 @@ NETWORKS = {
 PARTS = (*NETWORKS, "shipped", "windows", "refusals")
 ALLOWED = 1 / 255
 MODEL_DIR = "PADDLE_RESTORE_MODEL_DIR"
-LEVELS = {"black": 512.0, "white": 16383.0, "ratio": 20.0}
+LEVELS = {"black": 512.0, "white": 16383.0, "ratio": 40.0}  # the brightest parts are amplified above 1
 
 Tile = Union[int, str]
 

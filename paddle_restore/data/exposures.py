@@ -6,6 +6,8 @@ augmentation, the cache, and synthetic noise instead of short exposures.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,11 @@ class ExposureOptions(RawOptions, DatasetOptions):
     noise: Optional[NoiseOptions] = Field(
         None, description="compute the short exposures from the long ones, with synthetic noise"
     )
+    visit: Literal["scene", "short"] = Field(
+        "scene",
+        description="what an epoch visits once: every scene, with one of its short files at random, or every "
+        "short file",
+    )
     cache: Optional[Path] = Field(None, description="folder of decoded frames, filled during training")
     limit: Optional[int] = Field(None, gt=0, description="number of scenes (training) or pairs; default: all")
 
@@ -56,6 +63,7 @@ class RawPair:
 
     group    under which the report lists the pair, such as x100
     counted  False leaves the pair out of the means
+    picture  name of the pictures that are written of it; "" for that of the file
     """
 
     short: Optional[Path]
@@ -63,6 +71,7 @@ class RawPair:
     ratio: float
     group: str = ""
     counted: bool = True
+    picture: str = ""
 
     @property
     def name(self) -> str:
@@ -70,7 +79,10 @@ class RawPair:
 
 
 class ExposuresTrain:
-    """Training samples: an epoch visits every long exposure once, with a random short one of it."""
+    """Training samples: an epoch visits every long exposure once, with a random short one of it.
+
+    With `visit: short` it visits every short file instead. `limit` counts long exposures in both cases.
+    """
 
     def __init__(
         self, options: ExposureOptions, spec: ModelSpec, pairs: Sequence[RawPair], crop: Optional[int] = None
@@ -85,12 +97,17 @@ class ExposuresTrain:
         for pair in pairs:
             scenes.setdefault(pair.long, []).append(pair)
         self.scenes = list(scenes.values())[: options.limit]
+        if options.visit == "short":
+            self.scenes = [[pair] for scene in self.scenes for pair in scene]
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1]."""
+        """Return input (C, crop, crop) and target (3, s*crop, s*crop), float32 in [0, 1].
+
+        The input may be above 1 where the network's spec says `clip: false`.
+        """
         pairs = self.scenes[index]
         pair = pairs[rng.integers(len(pairs))]
         source = pair.long if self.shorts or pair.short is None else pair.short
@@ -114,7 +131,7 @@ class ExposuresTrain:
         else:
             ratio = _amplification(whole, pair.ratio, self.options)
         raw = raw.flipped(*choice) if keep_phase else raw
-        packed = network_input(raw, self.spec.input, ratio)[:, : self.crop, : self.crop]
+        packed = network_input(raw, self.spec.input, ratio, self.spec.clip)[:, : self.crop, : self.crop]
         packed = np.ascontiguousarray(packed) if keep_phase else flip_planes(packed, choice)
         frame = _aligned_target(self.frames, pair.long, whole)
         view = frame[top : top + size, left : left + size].transpose(2, 0, 1)
@@ -137,12 +154,13 @@ class ExposuresEval:
         self.pairs = list(pairs)[: options.limit]
         if not any(pair.counted for pair in self.pairs):
             raise UserError(f"{options.root / options.eval_list}: data.exclude leaves no picture to count")
+        self.pictures = _picture_names(self.pairs, options.root)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def sample(self, index: int) -> Sample:
-        """Return input (C, h, w), target and baseline (3, H, W), float32 in [0, 1], and group."""
+        """Return input (C, h, w), target and baseline (3, H, W), and group; ranges as in `ExposuresTrain`."""
         pair = self.pairs[index]
         whole, ratio = self.frames.raw(pair.short or pair.long), pair.ratio
         target = to_float(_aligned_target(self.frames, pair.long, whole)).transpose(2, 0, 1)
@@ -155,15 +173,34 @@ class ExposuresEval:
             amplified = to_float(_aligned_target(self.frames, pair.short, whole)).transpose(2, 0, 1)
         ratio = _amplification(whole if pair.short else raw, ratio, self.options)
         return {
-            "input": network_input(raw, self.spec.input, ratio),
+            "input": network_input(raw, self.spec.input, ratio, self.spec.clip),
             "target": target,
             # The authors' baseline: the short frame scaled to the target's mean.
             "baseline": np.clip(amplified * (target.mean() / max(amplified.mean(), 1e-8)), 0, 1),
             "name": pair.name,
+            "picture": self.pictures[index],
             "ratio": np.float32(ratio),
             "group": pair.group,
             "counted": pair.counted,
         }
+
+
+def _picture_names(pairs: Sequence[RawPair], root: Path) -> list[str]:
+    """Name the pictures of each pair. Equal names get their folder below `root`, then a number."""
+    names = [pair.picture or pair.name for pair in pairs]
+    count, used = Counter(names), set[str]()
+    for index, pair in enumerate(pairs):
+        name = names[index]
+        if count[name] > 1:
+            folder = Path(os.path.relpath((pair.short or pair.long).parent, root))
+            name = "_".join([*folder.parts, name])
+        numbered, number = name, 1
+        while numbered in used:
+            number += 1
+            numbered = f"{name}_{number}"
+        names[index] = numbered
+        used.add(numbered)
+    return names
 
 
 def _frames(options: ExposureOptions, fill: bool) -> Frames:
@@ -176,7 +213,7 @@ def _frames(options: ExposureOptions, fill: bool) -> Frames:
 def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> float:
     """Return the factor of a dark frame; with synthetic noise, of its crop."""
     if options.ratio == "auto":
-        return estimate_ratio(*raw.histogram(), m=options.amplifier_m)
+        return estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
     return known
 
 

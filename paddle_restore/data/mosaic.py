@@ -74,27 +74,37 @@ class RawImage:
                     return row, column
         raise UserError(f"{self.path}: colour pattern {self.pattern} is neither Bayer nor X-Trans")
 
-    def packed(self, ratio: float = 1.0) -> np.ndarray:
-        """Normalise, amplify and pack: float32 CHW, [0, 1].
+    def packed(self, ratio: float = 1.0, clip: bool = True) -> np.ndarray:
+        """Normalise, amplify and pack: float32 CHW, [0, 1], or 0 and more without `clip`.
 
         Bayer, any phase: (4, H//2, W//2) in the order R, G (red row), B, G (blue row). X-Trans:
         (9, h//3, w//3), starting with the first whole 6x6 period. Values are (mosaic - black) /
-        (white - black) * ratio, clipped to [0, 1]. Rows and columns beyond a whole period are
-        dropped. Bayer planes are those of each 2x2 cell in any phase. For a network, where the
-        position of each colour in the cell matters, use `aligned` first.
+        (white - black) * ratio, clipped at 0 and, with `clip`, at 1. Rows and columns beyond a whole
+        period are dropped. Bayer planes are those of each 2x2 cell in any phase. For a network, where
+        the position of each colour in the cell matters, use `aligned` first.
         """
         planes = self._bayer_planes() if self.kind == "bayer" else self._xtrans_planes()
         out = np.empty((len(planes), *planes[0][1].shape), np.float32)
         for plane, (colour, values) in zip(out, planes):
-            self._normalise(values, colour, ratio, plane)
+            self._normalise(values, colour, ratio, clip, plane)
         return out if self.kind == "bayer" else _interleave_cells(out)
 
-    def normalised(self, ratio: float = 1.0) -> np.ndarray:
-        """Normalise and amplify without packing: float32 (1, H, W), [0, 1]."""
+    def signal(self) -> np.ndarray:
+        """Return (mosaic - black) / (white - black) packed like `packed`, float32, not clipped; Bayer."""
+        planes = self._bayer_planes()
+        out = np.empty((len(planes), *planes[0][1].shape), np.float32)
+        for plane, (colour, values) in zip(out, planes):
+            black = np.float32(self.black_level[colour])
+            np.subtract(values, black, out=plane, dtype=np.float32)
+            plane /= np.float32(self.white_level) - black
+        return out
+
+    def normalised(self, ratio: float = 1.0, clip: bool = True) -> np.ndarray:
+        """Normalise and amplify without packing: float32 (1, H, W), [0, 1], or 0 and more without `clip`."""
         out = np.empty((1, *self.mosaic.shape), np.float32)
         for row, column, colour in self._period_pixels():
             every = np.s_[row :: self.period, column :: self.period]
-            self._normalise(self.mosaic[every], colour, ratio, out[0][every])
+            self._normalise(self.mosaic[every], colour, ratio, clip, out[0][every])
         return out
 
     def preview(self, ratio: float = 1.0) -> np.ndarray:
@@ -197,6 +207,26 @@ class RawImage:
             )
         return replace(self, black_level=black, white_level=white)
 
+    def with_range(self, black: int, white: int, gain: float = 1.0) -> RawImage:
+        """Return the frame as uint16 with these levels, all colours alike, amplified by `gain`.
+
+        Values below 0 become 0, and those above `white` become `white`. The mosaic may hold floats.
+        """
+        ready = self.mosaic.dtype == np.uint16 and gain == 1
+        if ready and self.white_level == white and self.black_level == _for_each_colour(black):
+            return self
+        out = np.empty(self.mosaic.shape, np.uint16)
+        for row, column, colour in self._period_pixels():
+            every = np.s_[row :: self.period, column :: self.period]
+            scale = gain * (white - black) / (self.white_level - self.black_level[colour])
+            offset = black - self.black_level[colour] * scale
+            if self.mosaic.dtype == np.uint16:
+                table = _to_uint16(np.arange(1 << 16), scale, offset, white)
+                out[every] = table[self.mosaic[every]]
+            else:
+                out[every] = _to_uint16(self.mosaic[every], scale, offset, white)
+        return replace(self, mosaic=out, black_level=_for_each_colour(black), white_level=float(white))
+
     def _tile(self) -> np.ndarray:
         return np.array(list(self.pattern)).reshape(self.period, self.period)
 
@@ -226,11 +256,11 @@ class RawImage:
             for row, column in cell
         ]
 
-    def _normalise(self, values: np.ndarray, colour: int, ratio: float, out: np.ndarray) -> None:
+    def _normalise(self, values: np.ndarray, colour: int, ratio: float, clip: bool, out: np.ndarray) -> None:
         black = self.black_level[colour]
         np.subtract(values, np.float32(black), out=out, dtype=np.float32)
         out *= np.float32(ratio / (self.white_level - black))
-        np.clip(out, 0, 1, out=out)
+        np.clip(out, 0, 1 if clip else None, out=out)
 
 
 def _interleave_cells(planes: np.ndarray) -> np.ndarray:
@@ -260,6 +290,13 @@ def _for_each_colour(value: float) -> PerColour:
     return value, value, value, value
 
 
+def _to_uint16(values: np.ndarray, scale: float, offset: float, highest: int) -> np.ndarray:
+    out = values * np.float32(scale)
+    out += np.float32(offset)
+    np.rint(out, out=out)
+    return np.clip(out, 0, highest, out=out).astype(np.uint16)
+
+
 def _swap_greens(values: PerColour) -> PerColour:
     red, green, blue, second_green = values
     return red, second_green, blue, green
@@ -273,14 +310,14 @@ def _periodic_indices(size: int, before: int, after: int, period: int) -> np.nda
     return indices
 
 
-def network_input(raw: RawImage, kind: str, ratio: float) -> np.ndarray:
+def network_input(raw: RawImage, kind: str, ratio: float, clip: bool = True) -> np.ndarray:
     """Return what a network of input `kind` reads: packed planes or the one-channel mosaic.
 
-    float32 (C, h, w), amplified by `ratio` and clipped to [0, 1]. Raises UserError for a sensor
-    of another kind than the network's.
+    float32 (C, h, w), amplified by `ratio`, clipped at 0 and, with `clip`, at 1. Raises UserError
+    for a sensor of another kind than the network's.
     """
     check_kind(raw, kind)
-    return raw.normalised(ratio) if kind == "mosaic" else raw.packed(ratio)
+    return raw.normalised(ratio, clip) if kind == "mosaic" else raw.packed(ratio, clip)
 
 
 def check_kind(raw: RawImage, kind: str) -> None:

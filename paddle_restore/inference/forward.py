@@ -234,4 +234,4 @@ def restore_frame(
     """Restore one network input of any size, in one piece unless told: (C, H, W) -> (3, scale*H, scale*W)."""
     values = unpacked(frame) if spec.raw else frame
     forward = Forward(network, spec, averaging or Averaging(), tiling or Tiling("none"))
-    return forward.run([NetworkInput(values, spec.input)])[0]
+    return forward.run([NetworkInput(values, spec.input, clip=spec.clip)])[0]

@@ -32,6 +32,7 @@ class NetworkInput:
     ratio        amplification of a mosaic; None leaves it as it is
     orientation  turns a mosaic's picture upright, as `pixels.upright` takes it
     form         depth, greyness, alpha channel and metadata of the file
+    clip         an amplified mosaic is clipped at 1: ModelSpec.clip
     """
 
     values: Union[np.ndarray, RawImage]
@@ -39,6 +40,7 @@ class NetworkInput:
     ratio: Optional[float] = None
     orientation: int = 0
     form: Form = PLAIN
+    clip: bool = True
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -78,7 +80,8 @@ class NetworkInput:
     def window(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Return (C, height, width) float32 in [0, 1], reflected beyond the bottom and right edge.
 
-        The place is in network input pixels, of an input that `flipped` returned.
+        A mosaic may be above 1 without `clip`. The place is in network input pixels, of an input that
+        `flipped` returned.
         """
         rows, columns = (max(0, end - size) for end, size in zip((top + height, left + width), self.size))
         part = self._part(top, left, height - rows, width - columns)
@@ -91,7 +94,7 @@ class NetworkInput:
             return to_float(self.values[:, top : top + height, left : left + width])
         top, left, height, width = (PACK_FACTOR[self.kind] * n for n in (top, left, height, width))
         part = self.values.crop(top, left, height, width)
-        return network_input(part, self.kind, 1.0 if self.ratio is None else self.ratio)
+        return network_input(part, self.kind, 1.0 if self.ratio is None else self.ratio, self.clip)
 
     def preview(self) -> np.ndarray:
         """Return the picture, or the amplified mosaic without demosaicing: (H, W, 3) uint8, upright."""

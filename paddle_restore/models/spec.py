@@ -40,8 +40,11 @@ class ModelSpec:
     halo      input pixels around a pixel that its output depends on, in each direction, or "global" where
               the network pools over the whole picture
     latent    the noise input, if there is one
+    output    `picture` (sRGB, 3 channels in [0, 1]), or `mosaic`: what came in, stabilised
+              (`data/stabilise.py`) and packed, less its noise
     memory    bytes of working memory per input pixel (measured: docs/restoring.md), by which the size of
               tiles is chosen; 0 where it was not measured
+    clip      the amplified mosaic is clipped at 1, as SID's authors do and Lamba's do not
     """
 
     id: str
@@ -54,10 +57,16 @@ class ModelSpec:
     licence: str
     latent: Optional[Latent] = None
     memory: int = 0
+    output: str = "picture"
+    clip: bool = True
 
     def __post_init__(self) -> None:
         if self.input not in INPUT_CHANNELS:
             raise ValueError(f"{self.id}: input must be one of {sorted(INPUT_CHANNELS)}, not {self.input!r}")
+        if self.output not in ("picture", "mosaic"):
+            raise ValueError(f"{self.id}: output must be picture or mosaic, not {self.output!r}")
+        if self.output == "mosaic" and not (self.raw and self.scale == 1):
+            raise ValueError(f"{self.id}: output mosaic needs a raw input and scale 1")
         for name in ("scale", "multiple"):
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 < value <= 4096:
@@ -68,12 +77,18 @@ class ModelSpec:
             )
         if not (isinstance(self.memory, int) and self.memory >= 0):
             raise ValueError(f"{self.id}: memory must be a number of bytes, not {self.memory!r}")
+        if not isinstance(self.clip, bool):
+            raise ValueError(f"{self.id}: clip must be true or false, not {self.clip!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
             raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
 
     @property
     def in_channels(self) -> int:
         return INPUT_CHANNELS[self.input]
+
+    @property
+    def out_channels(self) -> int:
+        return self.in_channels if self.output == "mosaic" else 3
 
     @property
     def raw(self) -> bool:

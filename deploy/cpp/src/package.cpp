@@ -35,6 +35,7 @@ Spec read_spec(const YAML::Node& node) {
     spec.global = node["halo"].as<std::string>() == "global";
     spec.halo = spec.global ? 0 : whole_number(node, "halo", 0, HALO_LARGEST);
     spec.memory = node["memory"] ? whole_number(node, "memory", 0, INT32_MAX) : 0;
+    spec.clip = node["clip"] ? node["clip"].as<bool>() : true;
     return spec;
 }
 

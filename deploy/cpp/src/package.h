@@ -14,6 +14,7 @@ struct Spec {
     int64_t halo;       // input pixels of context
     bool global;        // pools over the whole frame: the halo does not count
     int64_t memory;     // bytes of working memory per input pixel, 0 where not measured
+    bool clip;          // an amplified mosaic is clipped at 1
 
     bool raw() const { return input != "srgb"; }
     int64_t factor() const { return input == "bayer" ? 2 : 1; }  // sensor pixels per input pixel

@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace {
 
@@ -19,9 +20,10 @@ std::vector<float> table_of(const Spec& spec, int depth, const Levels& levels) {
     std::vector<float> table(size_t{1} << depth);
     const float top = static_cast<float>(table.size() - 1), black = static_cast<float>(levels.black);
     const float gain = static_cast<float>(levels.ratio / (levels.white - levels.black));
+    const float most = spec.clip ? 1.0f : std::numeric_limits<float>::infinity();
     for (size_t i = 0; i < table.size(); ++i) {
         const float value = static_cast<float>(i);
-        table[i] = spec.raw() ? std::clamp((value - black) * gain, 0.0f, 1.0f) : value / top;
+        table[i] = spec.raw() ? std::clamp((value - black) * gain, 0.0f, most) : value / top;
     }
     return table;
 }

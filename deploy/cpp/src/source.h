@@ -21,7 +21,7 @@ public:
     int64_t height() const { return values_.rows / spec_.factor(); }
     int64_t width() const { return values_.cols / spec_.factor(); }
 
-    // Planes of [0, 1]; beyond the bottom and right edge by reflection.
+    // Planes of [0, 1], of a mosaic that is not clipped 0 and more; beyond the bottom and right edge by reflection.
     std::vector<float> window(int64_t top, int64_t left, int64_t tall, int64_t wide) const;
 
 private:
