@@ -80,9 +80,9 @@ class Recorder:
         auto_log would wait for that process for ever, so it does in a thread. Some versions call sys.exit(0).
         """
 
-        def report() -> None:
+        def report(logger: Any = self._auto_log) -> None:
             with suppress(SystemExit):
-                self._auto_log.report()
+                logger.report()
 
         thread = Thread(target=report, daemon=True)
         thread.start()
