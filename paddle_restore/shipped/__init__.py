@@ -42,7 +42,8 @@ def shipped_weights(id: str) -> Path:
 def _require(id: str, name: str) -> Path:
     if not is_shipped(id):
         raise UserError(
-            f"no weights of {id} come with this package, only those of {PICTURES} and {RAW}; name a weights file"
+            f"no weights of {id} come with this package, only those of {PICTURES} and {RAW}; "
+            "name a weights file"
         )
     path = _FOLDER / id / name
     if not path.is_file():
