@@ -77,8 +77,11 @@ class Infer:
             args.batch_size,
             getattr(network, "config", None),
         )
-        code = _restore(restorer, args, recorder)
-        recorder.report()
+        try:
+            code = _restore(restorer, args, recorder)
+            recorder.report()
+        finally:
+            recorder.close()
         return code
 
 
@@ -106,7 +109,7 @@ class Predict:
         averaging, batch_size = averaging_of(args), args.batch_size
         network = EagerNetwork(model)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
-        return _restore(Restorer.of(forward, preprocess_of(config)), args)
+        return _restore(Restorer.of(forward, preprocess_of(config), config.eval.metrics), args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

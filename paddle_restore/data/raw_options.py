@@ -35,3 +35,8 @@ class RawOptions(Options):
         "left as they are",
     )
     amplifier_m: Literal[1, 5, 8] = Field(1, description="factor m of an estimated ratio")
+    amplifier_limited: Literal["product", "estimate"] = Field(
+        "product",
+        description="what is limited to 300: the estimate times m, as Lamba's authors do in training, or the "
+        "estimate alone, as in their demo",
+    )

@@ -91,8 +91,22 @@ class Step:
             self.scaler.update()
             if self.ema:
                 self.ema.update(update)
+        elif self.scales_loss:
+            self._report_overflow(parameters)
         self.optimizer.clear_grad(set_to_zero=False)
         return result
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether a loss scaler skips steps that overflow float16, and lowers its factor."""
+        return self.scaler.is_enable()
+
+    def _report_overflow(self, parameters: list[paddle.Tensor]) -> None:
+        """Tell the loss scaler of a loss that is not finite. The gradients that it looks at may be finite."""
+        for gradient in [p.grad for p in parameters if p.grad is not None][:1]:
+            gradient.copy_(paddle.full_like(gradient, math.nan), False)
+            self.scaler.step(self.optimizer)  # which changes no weight
+            self.scaler.update()
 
     def _agree(
         self,
@@ -103,7 +117,7 @@ class Step:
     ) -> StepResult:
         """Average over the processes. One message carries all: it costs one wait for the device."""
         # A loss scaler checks the gradients itself: with it they may overflow.
-        gradients = [] if self.scaler.is_enable() else [_sum_of_gradients(parameters)]
+        gradients = [] if self.scales_loss else [_sum_of_gradients(parameters)]
         flags = [unreadable, stop]
         any_unreadable, any_stop, *means = distributed.means(
             [*flags, *losses.values(), *gradients], self.world
@@ -148,8 +162,9 @@ def mixup(
     """Return the batch with every sample's input, target and lq blended with another sample's.
 
     Source: Zhang et al., "mixup", ICLR 2018; MIRNet and MIRNetV2 blend inputs and targets alike, with a
-    weight for each sample from Beta(1.2, 1.2). `epoch` counts from 1: before `options.from_epoch`, or
-    without options, the batch is returned as it is.
+    weight for each sample (MIRNetV2's authors: for each batch) from Beta(1.2, 1.2). `epoch` counts from 1:
+    before `options.from_epoch`, without options, and where `options.share` leaves it out, the batch is
+    returned as it is.
 
     Partners and weights follow from `position`, (seed, iteration), so a resumed run draws the same. The
     partners come from the joint batch of all processes, so that several processes blend as one would.
@@ -159,11 +174,15 @@ def mixup(
         return batch
     # The last two numbers keep this generator apart from those of the samples, (seed, epoch, index).
     rng = np.random.default_rng([*position, 0, 1])
+    if options.share < 1 and rng.random() >= options.share:
+        return batch
     count = len(batch["name"])
     own = slice(rank * count, (rank + 1) * count)
     partners = paddle.to_tensor(rng.permutation(count * world)[own])
-    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))[own]
-    weights = paddle.to_tensor(drawn.astype(np.float32))
+    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))
+    if options.weight_of == "batch":
+        drawn[:] = drawn[0]
+    weights = paddle.to_tensor(drawn[own].astype(np.float32))
 
     def blend(pictures: paddle.Tensor) -> paddle.Tensor:
         joint = distributed.joint_batch(pictures, world)

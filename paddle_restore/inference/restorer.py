@@ -23,7 +23,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
-from paddle_restore.inference.package import Preprocess, read_package
+from paddle_restore.inference.package import METRICS, Package, Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.shipped import PICTURES, is_shipped, shipped_folder
@@ -74,10 +74,10 @@ class Restorer:
         model       folder of export_model.py, or an id such as "mirnet_v2"; None takes the network for noisy
                     pictures whose weights come with the package
         weights     model.pdparams, for an id only; an id whose weights come with the package needs none
-        backend     "paddle" (Paddle Inference, the default for a folder), "onnx", "openvino"; an id has
-                    "eager" only
+        backend     "paddle" (Paddle Inference, the default for a folder), "tensorrt", "onnx", "openvino";
+                    an id has "eager" only
         precision   "fp32", or "bf16" where backend and processor have it
-        device      "cpu" or "gpu"
+        device      "cpu", "gpu" or "gpu:1"
         tile        side of the square windows in the picture's pixels, "auto" by `memory`, or "none"
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
@@ -93,12 +93,14 @@ class Restorer:
         if model is None or (weights is None and not Path(model).is_dir() and is_shipped(str(model))):
             model = shipped_folder(str(model or PICTURES))
         if Path(model).is_dir():
-            network, spec, self.preprocess, own_noise = _open_folder(
+            network, package, own_noise = _open_folder(
                 Path(model), weights, backend or DEFAULT, device, precision, threads
             )
+            spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
             network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
-            self.preprocess, own_noise = _published_preprocess(str(model)), False
+            self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
+            own_noise = False
         if own_noise and isinstance(tile, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
@@ -108,10 +110,10 @@ class Restorer:
         self.forward = Forward(network, spec, averaging, tiling, batch_size, own_noise, strength)
 
     @classmethod
-    def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:
-        """Make a restorer of a network that is open already."""
+    def of(cls, forward: Forward, preprocess: Preprocess, metrics: tuple[str, ...] = METRICS) -> Restorer:
+        """Make a restorer of a network that is open already; `metrics` compare pictures with references."""
         restorer = cls.__new__(cls)
-        restorer.forward, restorer.preprocess = forward, preprocess
+        restorer.forward, restorer.preprocess, restorer.metrics = forward, preprocess, metrics
         return restorer
 
     @property
@@ -176,9 +178,10 @@ class Restorer:
 
     def auto_ratio(self, raw: RawImage) -> float:
         """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
-        if self.spec.amplifier or self.preprocess.ratio == "auto":
-            return estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
-        return auto_exposure(raw, self.preprocess.max_ratio)
+        options = self.preprocess
+        if self.spec.amplifier or options.ratio == "auto":
+            return estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
+        return auto_exposure(raw, options.max_ratio)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
@@ -252,8 +255,8 @@ def _open_folder(
     device: str,
     precision: str,
     threads: Optional[int],
-) -> tuple[Network, ModelSpec, Preprocess, bool]:
-    """Return the network, its spec and preprocessing, and whether it draws its noise itself."""
+) -> tuple[Network, Package, bool]:
+    """Return the network, the folder's `inference.yml`, and whether the network draws its noise itself."""
     package = read_package(folder)
     if weights is not None:
         raise UserError(f"{folder}: an exported folder has its weights; leave weights away, or name an id")
@@ -262,9 +265,8 @@ def _open_folder(
             f"{folder}: an exported folder runs without the network's code; "
             "for the eager backend name the network's id and its weights"
         )
-    spec = package.model_spec
-    own_noise = bool(spec.latent) and "noise" not in package.graph.inputs
-    return open_network(folder, backend, device, precision, threads), spec, package.preprocess, own_noise
+    own_noise = bool(package.model_spec.latent) and "noise" not in package.graph.inputs
+    return open_network(folder, backend, device, precision, threads), package, own_noise
 
 
 def _published_preprocess(id: str) -> Preprocess:
