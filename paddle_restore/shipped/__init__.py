@@ -13,6 +13,9 @@ from paddle_restore.errors import UserError
 PICTURES = "denoise_unet"
 """Id of the network for noisy pictures, which is taken where the user names no model."""
 
+RAW = "denoise_raw"
+"""Id of the network for raw files."""
+
 SHIPPED = "shipped"
 """What stands in place of a weights file for the weights of the package."""
 
