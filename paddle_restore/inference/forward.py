@@ -125,8 +125,10 @@ class Forward:
                     yield _Pass(*flipped, transform, (self.averaging.seed, number, sample))
 
     def _output_size(self, input: NetworkInput) -> tuple[int, int]:
-        factor, scale = PACK_FACTOR[self.spec.input], self.spec.scale
         height, width = input.picture_size
+        if self.spec.output == "mosaic":
+            return height, width
+        factor, scale = PACK_FACTOR[self.spec.input], self.spec.scale
         return height * scale // factor, width * scale // factor
 
     def _plan(self, pass_: _Pass) -> tuple[Axis, Axis]:

@@ -17,7 +17,7 @@ from paddle_restore.data.formats import is_raw, output_titles
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
 from paddle_restore.data.mosaic import RawImage, check_kind
-from paddle_restore.data.pixels import upright
+from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
 from paddle_restore.data.sensor_noise import noise_of
 from paddle_restore.errors import UserError
@@ -145,7 +145,7 @@ class Restorer:
         `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
         input that cannot be read or that the network does not take.
         """
-        return self.run([self.read(source, ratio)])[0].picture
+        return to_float(self.run([self.read(source, ratio)])[0].picture)
 
     def save(
         self,

@@ -17,9 +17,6 @@ PICTURES = "denoise_unet"
 RAW = "denoise_raw"
 """Id of the network for noisy raw files, which is taken for them where the user names no model."""
 
-RAW = "denoise_raw"
-"""Id of the network for raw files."""
-
 SHIPPED = "shipped"
 """What stands in place of a weights file for the weights of the package."""
 
