@@ -227,10 +227,9 @@ class Restorer:
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
-            what = f"the default model ({PICTURES})" if self.spec.id == PICTURES else self.spec.id
             raise UserError(
-                f"{name}: is a raw file, and {what} restores pictures ({output_titles()}); "
-                "name a raw network such as lamba or sid_unet as model"
+                f"{name}: is a raw file, and {self.spec.id} restores pictures ({output_titles()}); "
+                "name no model, or a raw network such as lamba or sid_unet"
             )
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
