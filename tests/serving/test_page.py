@@ -158,13 +158,14 @@ def test_the_slider_starts_from_the_exposure_and_shows_it(page, service):
     expect(page.locator("#exposure")).to_be_visible(timeout=PATIENCE)
     shown = page.locator("#ratio-value").inner_text()
     chosen = float(shown.removeprefix("× "))
-    assert 35 < chosen < 70  # the example was exposed 50 times too dark
+    assert 25 < chosen < 100  # the example was exposed 50 times too dark
     position = float(page.locator("#ratio").input_value())
     assert 300 ** (position / 100) == pytest.approx(chosen, rel=0.06)
     assert page.locator("#exposure").evaluate("one => one.naturalWidth") == 768
     page.click("#restore")
-    expect(page.locator("#facts")).to_contain_text(f"amplified ×{chosen:.0f}", timeout=PATIENCE)
-    expect(page.locator("#before")).to_be_visible()
+    expect(page.locator("#before")).to_be_visible(timeout=PATIENCE)
+    used = float(page.locator("#facts").inner_text().split("amplified ×")[1])
+    assert used == pytest.approx(chosen, abs=0.5)
     assert len(asked) == 1  # "before" is the preview that is there already
     page.focus("#ratio")
     page.keyboard.press("Home")
