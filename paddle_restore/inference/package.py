@@ -21,6 +21,9 @@ STEM = "model"
 GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
 """The formats of an export, and the graphs that each writes."""
 
+METRICS = ("psnr", "ssim_rgb_matlab")
+"""Protocols by which files are compared with references where nothing else is said."""
+
 # Unused keys of earlier versions, with the only value that each could have.
 _FORMER = {("preprocess", "padding"): "reflect", ("postprocess", "clip"): [0, 1]}
 
@@ -70,6 +73,9 @@ class Package(Options):
     name: str
     spec: dict[str, Any]
     preprocess: Preprocess = Preprocess()
+    metrics: tuple[str, ...] = Field(
+        METRICS, max_length=20, description="the recipe's metrics, for references given with --target"
+    )
     graph: Graph
     checks: tuple[Check, ...] = ()
     cost: Optional[Cost] = Field(None, description="parameters and operations, counted at export")
@@ -97,6 +103,8 @@ def read_package(folder: str | Path) -> Package:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         package = validate(Package, _without_former_keys(values, path), path)
         package.model_spec  # noqa: B018  raises for an inconsistent spec
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:

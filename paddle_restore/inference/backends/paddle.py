@@ -35,6 +35,12 @@ class Network:
                 f"{folder}: was exported by Paddle {package.paddle}, Paddle {paddle.__version__} cannot "
                 "read it; run it by Paddle 3, or export the weights again with this one"
             )
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:  # Python could not decode the name, and Paddle does not take such a text
+            raise UserError(
+                f"{folder}: the name is not in this locale's encoding; set LC_ALL=C.UTF-8, or rename it"
+            ) from None
         self.threads = threads
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
         self.config = config = inference.Config(*map(str, files))
