@@ -31,7 +31,8 @@ MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 _ABOUT = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _ACROSS, _DOWN, UNIT = 282, 283, 296
 _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 40961, 40962, 40963
-_SUBDIRECTORIES, _FILE_TYPE, _PHOTOMETRIC, COLOUR_FILTER_ARRAY = 330, 254, 262, 32803
+_SUBDIRECTORIES, _FILE_TYPE, PHOTOMETRIC, COLOUR_FILTER_ARRAY, LINEAR_RAW = 330, 254, 262, 32803, 34892
+_SENSORS = (COLOUR_FILTER_ARRAY, LINEAR_RAW)
 _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _ASCII = 2
 
@@ -200,7 +201,10 @@ def read_sensor_tags(path: str | Path) -> Directory:
             below = found.get(_SUBDIRECTORIES, ())
             for offset in (below if isinstance(below, tuple) else (below,))[:_MAX_SUBDIRECTORIES]:
                 part = reader.load(offset)
-                if part.get(_FILE_TYPE, 0) == 0 and part.get(_PHOTOMETRIC) == COLOUR_FILTER_ARRAY:
+                if part.get(_FILE_TYPE, 0) == 0 and part.get(PHOTOMETRIC) in (
+                    COLOUR_FILTER_ARRAY,
+                    LINEAR_RAW,
+                ):
                     return merged(found, part)
             return found
     except Exception:
