@@ -77,8 +77,11 @@ class Infer:
             args.batch_size,
             getattr(network, "config", None),
         )
-        code = _restore(restorer, args, recorder)
-        recorder.report()
+        try:
+            code = _restore(restorer, args, recorder)
+            recorder.report()
+        finally:
+            recorder.close()
         return code
 
 

@@ -71,10 +71,10 @@ class Restorer:
         model       folder of export_model.py, or an id such as "mirnet_v2"; None takes the network for noisy
                     pictures whose weights come with the package
         weights     model.pdparams, for an id only; an id whose weights come with the package needs none
-        backend     "paddle" (Paddle Inference, the default for a folder), "onnx", "openvino"; an id has
-                    "eager" only
+        backend     "paddle" (Paddle Inference, the default for a folder), "tensorrt", "onnx", "openvino";
+                    an id has "eager" only
         precision   "fp32", or "bf16" where backend and processor have it
-        device      "cpu" or "gpu"
+        device      "cpu", "gpu" or "gpu:1"
         tile        side of the square windows in the picture's pixels, "auto" by `memory`, or "none"
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
