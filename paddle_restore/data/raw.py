@@ -138,11 +138,13 @@ def read_raw(path: str | Path) -> RawImage:
 
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
-    """Raise UserError if pixels are missing at the end, which LibRaw leaves 0 without a word."""
+    """Raise UserError if pixels are missing at the end, which LibRaw leaves 0 without a word.
+
+    Where black is 0, dark rows may be 0 too.
+    """
     last = np.flatnonzero(mosaic.any(axis=1))
     rows = int(last[-1]) + 1 if last.size else 0
-    # Without a black level, dark rows may be 0.
-    if rows < (len(mosaic) if black > 0 else 1):
+    if black > 0 and rows < len(mosaic):
         raise UserError(
             f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
         )
