@@ -19,10 +19,10 @@ from paddle_restore.data.metadata import (
     Metadata,
     copied,
     merged,
-    raw_metadata,
     read_sensor_tags,
 )
 from paddle_restore.data.raw import open_raw
+from paddle_restore.data.raw_metadata import raw_metadata
 
 UNIQUE_MODEL, NEUTRAL, WHITE_XY, SERIAL_NUMBER = 50708, 50728, 50729, 50735
 _COLOUR_MATRIX, _ILLUMINANT, _D65 = 50721, 50778, 21

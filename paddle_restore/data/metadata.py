@@ -11,14 +11,12 @@ it guesses the types of values, and turns letters beyond ASCII ("© Jörg") into
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 import numpy as np
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
@@ -144,7 +142,7 @@ class Metadata:
         """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution."""
         dpi = tuple(map(float, dpi or _resolution(directories.get(MAIN, {})) or ()))
         return cls(
-            _copied_block(directories),
+            copied_block(directories),
             icc if len(icc) <= _MAX_ICC else b"",
             (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
@@ -206,12 +204,13 @@ def read_sensor_tags(path: str | Path) -> Directory:
                     LINEAR_RAW,
                 ):
                     return merged(found, part)
-            return found
+            return merged(found)  # which decodes every tag
     except Exception:
         return Directory()
 
 
-def _copied_block(directories: Directories) -> bytes:
+def copied_block(directories: Directories) -> bytes:
+    """Return an EXIF block of the tags that go along with a picture."""
     return pack_block(
         {
             name: copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
@@ -227,26 +226,3 @@ def _resolution(main: Mapping[int, Any]) -> Optional[tuple[float, float]]:
     if not (scale and isinstance(across, IFDRational) and isinstance(down, IFDRational)):
         return None
     return across * scale, down * scale
-
-
-@quiet_libraries()
-def raw_metadata(path: str | Path) -> Metadata:
-    """Read make, model, exposure, date, lens and position from a raw file; empty if none are found.
-
-    DNG, ARW, NEF, CR2, PEF, ORF, RW2 and similar files are TIFF files; RAF holds a JPEG that has EXIF. The
-    colour space is set to sRGB, which the restored picture has, although the camera's JPEG may differ.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(88)
-            if start.startswith(b"FUJIFILM"):
-                file.seek(int.from_bytes(start[84:88], "big"))
-                inside = JpegImageFile(io.BytesIO(file.read(1 << 20)))
-                found = read_block(inside.info.get("exif", b""))
-            else:
-                found = read_file_tags(path)
-        if EXIF in found:
-            found[EXIF][_COLOUR_SPACE] = 1
-        return Metadata(_copied_block(found))
-    except (OSError, ValueError, SyntaxError, struct.error):
-        return NO_METADATA

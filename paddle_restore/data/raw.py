@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 import rawpy
+from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.metadata import LINEAR_RAW, PHOTOMETRIC, read_sensor_tags
@@ -28,7 +29,8 @@ LIBRAW = ".".join(map(str, rawpy.libraw_version))
 
 _MIN_XTRANS = 512
 _SRGB_CURVE = (2.4, 12.92)
-_COMPRESSION = 259
+_COMPRESSION, _STRIP_BYTES, _TILE_BYTES, _DNG_VERSION = 259, 279, 325, 50706
+_MIN_BITS = {1: 8, 7: 1}  # of a pixel that is not compressed, and in lossless JPEG
 # TIFF's numbers of compressions that LibRaw lacks, or lacks in some builds.
 _COMPRESSIONS = {9: "VC-5 (GoPro's GPR)", 34892: "lossy JPEG", 52546: "JPEG XL"}
 # How files begin that say what they hold. LibRaw guesses some others from their size alone.
@@ -138,16 +140,32 @@ def read_raw(path: str | Path) -> RawImage:
 
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
-    """Raise UserError if pixels are missing at the end, which LibRaw leaves 0 without a word.
-
-    Where black is 0, dark rows may be 0 too.
-    """
+    """Raise UserError if pixels are missing, which LibRaw leaves as they were in memory without a word."""
+    # Where black is 0, dark rows may be 0 too.
     last = np.flatnonzero(mosaic.any(axis=1))
     rows = int(last[-1]) + 1 if last.size else 0
     if black > 0 and rows < len(mosaic):
         raise UserError(
             f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
         )
+    tags = read_sensor_tags(path)
+    stored, bits = (
+        _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES),
+        _MIN_BITS.get(tags.get(_COMPRESSION)),
+    )
+    if _DNG_VERSION in tags and bits and stored * 8 < mosaic.size * bits:
+        raise UserError(
+            f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
+            "the file is broken or cut short"
+        )
+
+
+def _total(tags: Directory, name: int) -> int:
+    """Return the sum of a tag's numbers, 0 without it."""
+    value = tags.get(name, 0)
+    return sum(
+        number for number in (value if isinstance(value, tuple) else (value,)) if isinstance(number, int)
+    )
 
 
 def _white_balance(raw: rawpy.RawPy) -> PerColour:

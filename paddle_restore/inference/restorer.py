@@ -12,10 +12,11 @@ import numpy as np
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.formats import is_raw, output_titles
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form, write_image
-from paddle_restore.data.metadata import NO_METADATA, raw_metadata
+from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.pixels import upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
