@@ -153,7 +153,7 @@ class Metadata:
         found = read_block(self.exif)
         if EXIF in found:
             found[EXIF][_COLOUR_SPACE] = 1 if srgb else _UNCALIBRATED
-        return replace(self, exif=_copied_block(found), icc=icc)
+        return replace(self, exif=copied_block(found), icc=icc)
 
     def directories(self, height: int, width: int) -> Directories:
         """Return the tags for an upright picture of this size; none if there are none."""

@@ -91,6 +91,9 @@ def test_missing_rows_are_told(tmp_path):
     write_dng(tmp_path / "a.dng", mosaic, black_level=512)
     with pytest.raises(UserError, match="only 40 of its 64 rows"):
         read_raw(tmp_path / "a.dng")
+    write_dng(tmp_path / "a.dng", 0 * mosaic, black_level=512)
+    with pytest.raises(UserError, match="only 0 of its 64 rows"):
+        read_raw(tmp_path / "a.dng")
     write_dng(tmp_path / "a.dng", mosaic, black_level=0)  # where black is 0, the rows may be dark
     assert read_raw(tmp_path / "a.dng").mosaic[50].max() == 0
 
