@@ -117,6 +117,8 @@ def merged(*directories: Directory) -> Directory:
 
 def pack_block(directories: Directories) -> bytes:
     """Return an EXIF block, which is a TIFF without a picture; b"" if there are no tags."""
+    for directory in directories.values():
+        dict(directory)  # Pillow writes only the tags of a read directory that were looked at
     if not any(directories.values()):
         return b""
     main = directories[MAIN]
