@@ -56,6 +56,14 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file of this name exists; False for a name that no file can have (too long, or with NUL)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> list[Path]:
     """Return the file itself, or the wanted files of a folder in order of name.
 

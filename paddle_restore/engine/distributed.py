@@ -18,7 +18,7 @@ from typing import NoReturn, Optional, TypeVar, Union
 import paddle
 import paddle.distributed as dist
 
-from paddle_restore.engine.signals import Stopped
+from paddle_restore.engine.signals import Stopped, joined
 from paddle_restore.errors import UserError
 from paddle_restore.weights import tensors_of
 
@@ -32,6 +32,7 @@ def init() -> tuple[int, int]:
     world = dist.get_world_size()
     if world > 1 and not dist.is_initialized():
         dist.init_parallel_env()
+    joined()
     return dist.get_rank(), world
 
 
