@@ -104,7 +104,9 @@ def read_package(folder: str | Path) -> Package:
         values = read_yaml(path)
         package = validate(Package, _without_former_keys(values, path), path)
         package.model_spec  # noqa: B018  raises for an inconsistent spec
-    except (OSError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
