@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Optional
+from typing import BinaryIO, Optional
 
 import cv2
 import numpy as np
@@ -42,6 +43,15 @@ def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
     for rows, stored in zip(strips(image), strips(integers)):
         stored[:] = np.rint(np.clip(to_float(rows), 0, 1) * highest)
     return integers
+
+
+def read_bytes(file: BinaryIO) -> np.ndarray:
+    """Return all bytes of an open file, uint8, which may be written to."""
+    data = np.empty(file.seek(0, io.SEEK_END), np.uint8)
+    file.seek(0)
+    data = data[: file.readinto(data)]  # type: ignore[attr-defined]
+    file.seek(0)
+    return data
 
 
 def decode_by_opencv(data: np.ndarray) -> np.ndarray:

@@ -84,7 +84,9 @@ def test_our_formats():
     assert [one.name for one in all_formats()] == ["png", "jpg", "tif", "webp", "bmp"]
     assert [one.name for one in output_formats()] == ["png", "jpg", "tif", "webp"]
     assert titles(all_formats()) == "PNG, JPEG, TIFF, WebP or BMP"
-    assert suffixes() == [".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"]
+    assert suffixes() == [
+        *(".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"),
+    ]
     assert [one.mime for one in output_formats()] == ["image/png", "image/jpeg", "image/tiff", "image/webp"]
 
 
