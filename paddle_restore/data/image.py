@@ -80,8 +80,8 @@ def read_with_form(source: PictureFile, max_pixels: int = MAX_PIXELS) -> tuple[n
         height, width = opened.size
         if height * width > max_pixels:
             raise UserError(
-                f"{_name(source)}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the limit is "
-                f"{max_pixels / 1e6:g} million; make the picture smaller, or cut it"
+                f"{_name(source)}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the "
+                f"limit is {max_pixels / 1e6:g} million; make the picture smaller, or cut it"
             )
         stored = opened.decode()
         if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
@@ -163,9 +163,9 @@ def write_image(
 ) -> None:
     """Write a picture, float [0, 1] or integer, in the format of the name's suffix.
 
-    `image` is RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or grey with alpha (H, W, 2). A float picture is rounded to `depth`
-    (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha channel.
-    `metadata` is written as far as the format can hold it; None writes none. `quality` (1 to 100) is
+    `image` is RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or grey with alpha (H, W, 2). A float picture is
+    rounded to `depth` (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha
+    channel. `metadata` is written as far as the format can hold it; None writes none. `quality` (1 to 100) is
     JPEG's, 95 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold
     the picture, or the file cannot be written.
     """

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Optional, cast
 
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
@@ -55,7 +55,7 @@ class _Bounded(io.RawIOBase):
         self._left -= size if size is not None and size >= 0 else _MAX_READ
         if self._left < 0:
             raise OSError("too many tags")
-        return self._file.read(size)
+        return self._file.read(-1 if size is None else size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
@@ -68,7 +68,7 @@ class _Bounded(io.RawIOBase):
 def read_directories(open_file: BinaryIO) -> Directories:
     """Read the directories of an open TIFF or raw file; none if it is broken or something else."""
     open_file.seek(0)
-    file = _Bounded(open_file)
+    file = cast("BinaryIO", _Bounded(open_file))
     head = file.read(16)
     # Olympus and Panasonic write other numbers than TIFF's 42, and Pillow does not know "MM\0+".
     bigtiff = head[2:4] in (b"+\0", b"\0+")
@@ -86,7 +86,7 @@ def read_directories(open_file: BinaryIO) -> Directories:
         for name in (EXIF, GPS):
             if isinstance(main.get(name), int):
                 load(name, main[name])
-        if isinstance(found.get(EXIF, {}).get(_INTEROPERABILITY), int):
+        if EXIF in found and isinstance(found[EXIF].get(_INTEROPERABILITY), int):
             load(_INTEROPERABILITY, found[EXIF][_INTEROPERABILITY])
     except Exception:  # Pillow raises anything for hostile bytes
         return {}
@@ -144,8 +144,8 @@ class Metadata:
     def of(cls, directories: Directories, icc: bytes = b"", dpi: Optional[tuple] = None) -> Metadata:
         """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution.
 
-        A picture in Adobe RGB by its tags and without a profile gets the profile: the tag that says so, in the
-        interoperability directory, is not copied.
+        A picture in Adobe RGB by its tags and without a profile gets the profile: the interoperability
+        directory, which says so, is not copied.
         """
         dpi = tuple(map(float, dpi or _resolution(directories.get(MAIN, {})) or ()))
         if not icc and _in_adobe_rgb(directories):
@@ -205,7 +205,9 @@ def read_file_tags(path: str | Path) -> Directories:
 
 def _in_adobe_rgb(directories: Directories) -> bool:
     """Whether a camera says that the picture is in DCF's optional colour space, which is Adobe RGB."""
-    index = directories.get(_INTEROPERABILITY, {}).get(_INTEROPERABILITY_INDEX)
+    if _INTEROPERABILITY not in directories:
+        return False
+    index = directories[_INTEROPERABILITY].get(_INTEROPERABILITY_INDEX)
     return index == "R03" and directories[EXIF].get(_COLOUR_SPACE) in _ADOBE_COLOUR_SPACES
 
 

@@ -19,8 +19,6 @@ from paddle_restore.data.formats import CannotHold, NotSupported, Writer
 from paddle_restore.data.metadata import MAIN, ORIENTATION, Directories, Directory, Metadata, read_block
 from paddle_restore.data.pixels import ROWS, strips
 
-_BLACK_POINT_COMPENSATION = 0x2000
-
 
 class PillowPicture:
     """An `OpenPicture` by one of Pillow's plugins, such as `PIL.BmpImagePlugin.BmpImageFile`.
@@ -96,7 +94,7 @@ class CmykConversion:
                 "CMYK",
                 "RGB",
                 ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                _BLACK_POINT_COMPENSATION,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
         except (ImageCms.PyCMSError, OSError):
             raise NotSupported("is a CMYK picture of a broken profile; convert it to RGB first") from None

@@ -1,6 +1,6 @@
 """JPEG by Pillow. Of a file with several pictures (MPO) the first is read.
 
-The chroma of a restored picture is sampled like that of its JPEG, and fully where it comes from another format.
+The chroma of a restored picture is sampled like that of its JPEG, and fully if it comes from another format.
 """
 
 from __future__ import annotations

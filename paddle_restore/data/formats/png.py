@@ -128,13 +128,10 @@ def _chromaticities(chunk: Optional[bytes]) -> list[tuple[float, float]]:
 
 def _exif_of_text(text: object) -> bytes:
     """Return the EXIF block that ImageMagick writes as a text: a name, a length, and hexadecimal digits."""
-    found = (
-        re.fullmatch(r"\s*(?:exif|app1)\s+\d+\s+([0-9a-fA-F\s]*)", text) if isinstance(text, str) else None
-    )
-    try:
+    found = re.fullmatch(r"\s*(?:exif|app1)\s+\d+\s+([0-9a-fA-F\s]*)", str(text))
+    with suppress(ValueError):
         return bytes.fromhex(found[1]) if found else b""
-    except ValueError:
-        return b""
+    return b""
 
 
 def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
@@ -174,7 +171,7 @@ def _encode_grey_with_alpha(image: np.ndarray) -> bytes:
     rows = np.full((height, 1 + width * pixel), _SUB, np.uint8)
     rows[:, 1:] = np.diff(stored, axis=1, prepend=np.uint8(0)).reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, depth, _GREY_WITH_ALPHA, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.data, 1)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks

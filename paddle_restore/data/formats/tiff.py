@@ -1,7 +1,7 @@
 """TIFF and BigTIFF: tifffile opens and writes them.
 
-tifffile decodes them too, with imagecodecs all compressions of it. Without imagecodecs it has no LZW and JPEG,
-nor pixels below 8 bits: Pillow decodes up to 8 bits then, and OpenCV 16-bit LZW.
+tifffile decodes them too; with imagecodecs it has nearly all compressions. Without imagecodecs it has neither
+LZW nor JPEG: Pillow decodes pictures of up to 8 bits then, and OpenCV 16-bit LZW.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from paddle_restore.data.colour_profiles import srgb
 from paddle_restore.data.formats import CannotHold, Format, NotSupported, add_format
 from paddle_restore.data.metadata import ICC, MAIN, ORIENTATION, UNIT, Directory, Metadata, read_directories
 from paddle_restore.data.pillow import CmykConversion
-from paddle_restore.data.pixels import decode_by_opencv, read_bytes, strips, to_integer
+from paddle_restore.data.pixels import decode_by_opencv, divide_by_opacity, read_bytes, strips, to_integer
 from paddle_restore.quiet import quiet
 
 _FULL_PICTURES = (0, 2)  # NewSubfileType of pages that are no thumbnail and no mask
@@ -32,7 +32,8 @@ _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CAMERA_RAW = 0, 2, 3, 5, 6, (328
 _CHANNELS = {0: 1, 1: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 """PhotometricInterpretation -> channels without extra ones."""
 
-_LZW, _JPEGS, _PACKBITS = 5, (6, 7), 32773
+_LZW, _OLD_JPEG, _PACKBITS = 5, 6, 32773
+_JPEGS = (_OLD_JPEG, 7)
 _ALWAYS_DECODED = (1, 8, 32946, 34925)  # by tifffile: none, two kinds of Deflate, LZMA
 _DECODED_BY_PILLOW = (*_ALWAYS_DECODED, 2, 3, 4, _LZW, *_JPEGS, _PACKBITS, 50000)  # CCITT, Zstandard
 _MAX_PAGES = 100
@@ -80,19 +81,19 @@ class TiffPicture:
         if page.photometric == _PALETTE:
             return _with_palette(pixels, page.colormap)
         if self._extra == _PREMULTIPLIED:
-            _divide_by_opacity(pixels)
+            divide_by_opacity(pixels)
         return pixels
 
     def _stored(self) -> np.ndarray:
         """Decode the page. Palettes come as indices, all others with 0 as black."""
         page, bits = self._page, self._page.bitspersample
-        all_codecs = _LZW in tifffile.TIFF.DECOMPRESSORS  # imagecodecs is there
-        if bits >= 8 and (page.compression in _ALWAYS_DECODED or all_codecs) and not self._odd:
-            if page.compression in tifffile.TIFF.DECOMPRESSORS:
-                return self._by_tifffile()
-        elif bits <= 8 and page.compression in _DECODED_BY_PILLOW:
+        imagecodecs = _LZW in tifffile.TIFF.DECOMPRESSORS
+        decoded = tifffile.TIFF.DECOMPRESSORS if imagecodecs else _ALWAYS_DECODED
+        if bits >= 8 and page.compression in decoded and not self._odd:
+            return self._by_tifffile()
+        if bits <= 8 and page.compression in _DECODED_BY_PILLOW:
             return self._by_pillow()
-        elif bits > 8 and page.compression in (_LZW, _PACKBITS) and _opencv_reads(page):
+        if bits > 8 and page.compression in (_LZW, _PACKBITS) and _opencv_reads(page):
             return decode_by_opencv(self._plain_bytes(_SELECTION))
         raise NotSupported(
             f"is a TIFF with {_name(page.compression)} compression; install imagecodecs to read it "
@@ -103,10 +104,8 @@ class TiffPicture:
     def _odd(self) -> bool:
         """Whether tifffile does not read the page though it has the codec."""
         page = self._page
-        jpeg = page.compression in _JPEGS
-        return (
-            page.sampleformat == _VOID or (page.photometric == _YCBCR and not jpeg) or page.compression == 6
-        )
+        sampled = page.photometric == _YCBCR and page.compression not in _JPEGS
+        return sampled or page.sampleformat == _VOID or page.compression == _OLD_JPEG
 
     def _by_tifffile(self) -> np.ndarray:
         page = self._page
@@ -122,12 +121,11 @@ class TiffPicture:
 
     def _by_pillow(self) -> np.ndarray:
         with quiet():  # libtiff prints what it misses
-            image = TiffImageFile(io.BytesIO(self._plain_bytes(_STRAIGHT)))
+            image = TiffImageFile(io.BytesIO(self._plain_bytes(_STRAIGHT).data))
             image.seek(self._page.index)
             image.load()
-        if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK"):
-            image = image.convert("RGB")
-        stored = np.asarray(image)
+        plain = image.mode in ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK")
+        stored = np.asarray(image if plain else image.convert("RGB"))
         return stored * np.uint8(255) if image.mode == "1" else stored.copy()
 
     def _plain_bytes(self, extra_sample: int) -> np.ndarray:
@@ -209,15 +207,6 @@ def _with_palette(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Return (H, W, 3) uint8. A palette (3, N) has 16 bits, but some programs write 8."""
     colours = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
     return colours.T[indices.astype(np.uint8)]
-
-
-def _divide_by_opacity(pixels: np.ndarray) -> None:
-    """Change colours that were multiplied by their opacity into plain ones; transparent pixels stay."""
-    highest = np.iinfo(pixels.dtype).max
-    for rows in strips(pixels):
-        colours, opacity = rows[..., :-1], rows[..., -1:].astype(np.float32)
-        plain = np.rint(colours * (highest / np.maximum(opacity, 1)))
-        colours[:] = np.minimum(plain, highest)
 
 
 def _write(file: BinaryIO, image: np.ndarray, metadata: Metadata, quality: Optional[int]) -> None:
