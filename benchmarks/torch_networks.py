@@ -290,20 +290,16 @@ class PoollessBlock(nn.Module):
         return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class DenoiseUNet(nn.Module):
-    def __init__(self, widths=(32, 64, 128, 128), encoder=(1, 1, 1, 2), decoder=(1, 2, 1), block=ReluBlock):
+class ResidualUNet(nn.Module):
+    def __init__(self, channels, widths, encoder, decoder, block):
         super().__init__()
-        self.first = conv(12, widths[0], 3)
         pairs = list(zip(widths, widths[1:]))
-        self.encoder = nn.ModuleList(
-            nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, encoder)
-        )
+        self.first = conv(channels[0], widths[0], 3)
+        self.encoder = self._levels(widths, encoder, block)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
-        self.decoder = nn.ModuleList(
-            nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, decoder)
-        )
-        self.last = conv(widths[0], 12, 3)
+        self.decoder = self._levels(widths, decoder, block)
+        self.last = conv(widths[0], channels[1], 3)
         nn.init.uniform_(self.last.weight, -1e-4, 1e-4)
         nn.init.uniform_(self.last.bias, -1e-4, 1e-4)
 
@@ -311,15 +307,32 @@ class DenoiseUNet(nn.Module):
     def _levels(widths, counts, block):
         return nn.ModuleList(nn.Sequential(*(block(w) for _ in range(n))) for w, n in zip(widths, counts))
 
-    def forward(self, x):
-        y, skips = self.first(F.pixel_unshuffle(x, 2)), []
+    def correction(self, x):
+        y, skips = self.first(x), []
         for blocks, down in zip(self.encoder, self.down):
             skips.append(blocks(y))
             y = down(skips[-1])
         y = self.encoder[-1](y)
         for level in reversed(range(len(self.up))):
             y = self.decoder[level](self.up[level](y) + skips[level])
-        return x + F.pixel_shuffle(self.last(y), 2)
+        return self.last(y)
+
+
+class DenoiseUNet(ResidualUNet):
+    def __init__(self, widths=(32, 64, 128, 128), encoder=(1, 1, 1, 2), decoder=(1, 2, 1), block=ReluBlock):
+        super().__init__((12, 12), widths, encoder, decoder, block)
+
+    def forward(self, x):
+        return x + F.pixel_shuffle(self.correction(F.pixel_unshuffle(x, 2)), 2)
+
+
+class RawUNet(ResidualUNet):
+    def __init__(self, widths=(32, 48, 96, 128), encoder=(1, 1, 2, 2), decoder=(1, 2, 1), block=ReluBlock):
+        super().__init__((8, 4), widths, encoder, decoder, block)
+
+    def forward(self, x):
+        mean = F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+        return x + self.correction(torch.cat([x - mean, mean / 32], 1))
 
 
 class ChannelNorm(nn.Module):
@@ -391,6 +404,7 @@ class NAFNet(nn.Module):
 
 NETWORKS = {
     "denoise_unet": DenoiseUNet,
+    "denoise_raw": RawUNet,
     "naf_unet": lambda: DenoiseUNet(encoder=(1, 2, 3, 4), decoder=(2, 3, 2), block=PoollessBlock),
     "sid_unet": lambda: SIDUNet(4, 2),
     "sid_unet_xtrans": lambda: SIDUNet(9, 3),

@@ -151,8 +151,11 @@ class Trainer:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=False):
             for sample in samples:
                 noisy = torch.from_numpy(sample["input"])[None].contiguous(memory_format=torch.channels_last)
-                restored = np.rint(self.network(noisy).clamp(0, 1).numpy()[0] * 255) / 255
-                error = np.mean((restored - np.rint(sample["target"] * 255) / 255) ** 2, dtype=np.float64)
+                restored, clean = self.network(noisy).numpy()[0], sample["target"]
+                if "develop" in sample:
+                    restored, clean = map(sample["develop"], (restored, clean))
+                restored, clean = (np.rint(values.clip(0, 1) * 255) / 255 for values in (restored, clean))
+                error = np.mean((restored - clean) ** 2, dtype=np.float64)
                 values.append(-10 * np.log10(max(error, 1e-10)))
         self.network.load_state_dict(own)
         return float(np.mean(values))

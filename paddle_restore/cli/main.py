@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -62,6 +63,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # for names of files that are no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     from_shell, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
     if command is None:
         parser = Parser(prog="paddle-restore", description=__doc__)

@@ -229,4 +229,4 @@ def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Re
     if args.amplifier_m:
         restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
     options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
-    return 0 if restore_files(restorer, options, recorder) else 1
+    return restore_files(restorer, options, recorder)

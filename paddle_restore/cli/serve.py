@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_limit(parser, "--max_mb", "N", positive, "size of a request in MB of 1,000,000 bytes")
     _add_limit(parser, "--max_mp", "N", positive, "megapixels of a file")
     _add_limit(parser, "--seconds", "S", float, "time that a file may take")
+    _add_limit(
+        parser, "--transfer_seconds", "S", float, "time that sending a file, or fetching a picture, may take"
+    )
     _add_limit(parser, "--worker_memory", "GB", float, "a worker that takes more is stopped and replaced")
     _add_limit(parser, "--memory", "GB", float, "working memory by which tiles are chosen")
     parser.add_argument("--threads", type=positive, metavar="N", help="of each worker (default: its share)")

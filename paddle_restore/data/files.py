@@ -80,12 +80,18 @@ def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> l
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    # Hidden files are unfinished files of a killed command, or files that other systems add.
-    try:
-        visible = [file for file in path.iterdir() if not file.name.startswith(".") and file.is_file()]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    files = sorted(file for file in visible if wanted(file))
+    files = [file for file in visible_files(path) if wanted(file)]
     if not files:
         raise UserError(f"{path}: the folder holds no {what}")
     return files
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files of a folder in order of name. Raises UserError if it may not be read.
+
+    Hidden files are unfinished files of a killed command, or files that other systems add.
+    """
+    try:
+        return sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror or error})") from None

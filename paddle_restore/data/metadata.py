@@ -32,6 +32,7 @@ MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 _ABOUT = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _ACROSS, _DOWN, UNIT = 282, 283, 296
 _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 40961, 40962, 40963
+_SUBDIRECTORIES, _FILE_TYPE, _PHOTOMETRIC, COLOUR_FILTER_ARRAY = 330, 254, 262, 32803
 _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _INTEROPERABILITY_INDEX = 1
 _ADOBE_COLOUR_SPACES = (2, 65535)  # 2 is no standard, but some cameras write it
@@ -40,6 +41,7 @@ _ASCII = 2
 _MAX_ICC = 1 << 22
 _MAX_BLOCK = 1 << 16
 _MAX_READ = 1 << 26
+_MAX_SUBDIRECTORIES = 16
 
 Directories = dict[int, Directory]
 """The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF, GPS and Interoperability if present."""
@@ -64,36 +66,50 @@ class _Bounded(io.RawIOBase):
         return self._file.tell()
 
 
-@quiet_libraries()
-def read_directories(open_file: BinaryIO) -> Directories:
-    """Read the directories of an open TIFF or raw file; none if it is broken or something else."""
-    open_file.seek(0)
-    file = cast("BinaryIO", _Bounded(open_file))
-    head = file.read(16)
-    # Olympus and Panasonic write other numbers than TIFF's 42, and Pillow does not know "MM\0+".
-    bigtiff = head[2:4] in (b"+\0", b"\0+")
-    header = (b"II+\0" + head[4:]) if bigtiff else (b"II*\0" + head[4:8])
+def _bounded(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", _Bounded(file))
 
-    def load(name: int, offset: int) -> Directory:
-        directory = found[name] = Directory(header, prefix=head[:2], group=name or None)
-        file.seek(offset)
-        directory.load(file)
+
+class _Reader:
+    """Reads directories of an open TIFF file or EXIF block."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        head = file.read(16)
+        # Olympus and Panasonic write other numbers than TIFF's 42, and Pillow does not know "MM\0+".
+        bigtiff = head[2:4] in (b"+\0", b"\0+")
+        self._header = (b"II+\0" + head[4:]) if bigtiff else (b"II*\0" + head[4:8])
+        self._order = head[:2]
+
+    def main(self) -> Directory:
+        return self.load(Directory(self._header, prefix=self._order).next)
+
+    def load(self, offset: int, name: int = MAIN) -> Directory:
+        """Read the directory at an offset. Pillow raises anything for hostile bytes."""
+        directory = Directory(self._header, prefix=self._order, group=name or None)
+        self._file.seek(offset)
+        directory.load(self._file)
         return directory
 
-    found: Directories = {}
+
+@quiet_libraries()
+def read_directories(file: BinaryIO) -> Directories:
+    """Read the directories of an open TIFF or raw file; none if it is broken or something else."""
+    file.seek(0)
     try:
-        main = load(MAIN, Directory(header, prefix=head[:2]).next)
+        reader = _Reader(_bounded(file))
+        found = {MAIN: reader.main()}
         for name in (EXIF, GPS):
-            if isinstance(main.get(name), int):
-                load(name, main[name])
+            if isinstance(found[MAIN].get(name), int):
+                found[name] = reader.load(found[MAIN][name], name)
         if EXIF in found and isinstance(found[EXIF].get(_INTEROPERABILITY), int):
-            load(_INTEROPERABILITY, found[EXIF][_INTEROPERABILITY])
-    except Exception:  # Pillow raises anything for hostile bytes
+            found[_INTEROPERABILITY] = reader.load(found[EXIF][_INTEROPERABILITY], _INTEROPERABILITY)
+    except Exception:
         return {}
     return found
 
 
-def _copied(directory: Directory, names: Iterable[int]) -> Directory:
+def copied(directory: Directory, names: Iterable[int]) -> Directory:
     """Return the tags of these names, with their types, as a directory that can be written."""
     copy = Directory(group=directory.group)
     for name in names:
@@ -104,6 +120,16 @@ def _copied(directory: Directory, names: Iterable[int]) -> Directory:
                 value.encode("latin-1", "replace") if kind == _ASCII and isinstance(value, str) else value
             )
     return copy
+
+
+def merged(*directories: Directory) -> Directory:
+    """Return the tags of several directories with their types; of equal ones the last counts."""
+    made = Directory(group=directories[0].group)
+    for one in directories:
+        for tag, value in one.items():
+            made.tagtype[tag] = one.tagtype[tag]
+            made[tag] = value
+    return made
 
 
 def pack_block(directories: Directories) -> bytes:
@@ -161,7 +187,7 @@ class Metadata:
         found = read_block(self.exif)
         if not found:
             return {}
-        kept = {name: _copied(directory, set(directory) - _NOT_COPIED) for name, directory in found.items()}
+        kept = {name: copied(directory, set(directory) - _NOT_COPIED) for name, directory in found.items()}
         below = kept.setdefault(EXIF, Directory(group=EXIF))
         kept[MAIN][ORIENTATION] = 1
         below[_WIDTH], below[_HEIGHT] = width, height
@@ -211,10 +237,31 @@ def _in_adobe_rgb(directories: Directories) -> bool:
     return index == "R03" and directories[EXIF].get(_COLOUR_SPACE) in _ADOBE_COLOUR_SPACES
 
 
+@quiet_libraries()
+def read_sensor_tags(path: str | Path) -> Directory:
+    """Return the tags of a raw file's first directory and of the sensor's picture, which win.
+
+    Adobe's converter puts the sensor's picture into a directory below the first one. Empty if the file is
+    broken or no TIFF.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            reader = _Reader(_bounded(file))
+            found = reader.main()
+            below = found.get(_SUBDIRECTORIES, ())
+            for offset in (below if isinstance(below, tuple) else (below,))[:_MAX_SUBDIRECTORIES]:
+                part = reader.load(offset)
+                if part.get(_FILE_TYPE, 0) == 0 and part.get(_PHOTOMETRIC) == COLOUR_FILTER_ARRAY:
+                    return merged(found, part)
+            return found
+    except Exception:
+        return Directory()
+
+
 def _copied_block(directories: Directories) -> bytes:
     return pack_block(
         {
-            name: _copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
+            name: copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
             for name, directory in directories.items()
             if name != _INTEROPERABILITY
         }

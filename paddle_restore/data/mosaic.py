@@ -197,6 +197,26 @@ class RawImage:
             )
         return replace(self, black_level=black, white_level=white)
 
+    def with_range(self, black: int, white: int, gain: float = 1.0) -> RawImage:
+        """Return the frame as uint16 with these levels, all colours alike, amplified by `gain`.
+
+        Values below 0 become 0, and those above `white` become `white`. The mosaic may hold floats.
+        """
+        ready = self.mosaic.dtype == np.uint16 and gain == 1
+        if ready and self.white_level == white and self.black_level == _for_each_colour(black):
+            return self
+        out = np.empty(self.mosaic.shape, np.uint16)
+        for row, column, colour in self._period_pixels():
+            every = np.s_[row :: self.period, column :: self.period]
+            scale = gain * (white - black) / (self.white_level - self.black_level[colour])
+            offset = black - self.black_level[colour] * scale
+            if self.mosaic.dtype == np.uint16:
+                table = _to_uint16(np.arange(1 << 16), scale, offset, white)
+                out[every] = table[self.mosaic[every]]
+            else:
+                out[every] = _to_uint16(self.mosaic[every], scale, offset, white)
+        return replace(self, mosaic=out, black_level=_for_each_colour(black), white_level=float(white))
+
     def _tile(self) -> np.ndarray:
         return np.array(list(self.pattern)).reshape(self.period, self.period)
 
@@ -258,6 +278,13 @@ def unpacked(planes: np.ndarray) -> RawImage:
 
 def _for_each_colour(value: float) -> PerColour:
     return value, value, value, value
+
+
+def _to_uint16(values: np.ndarray, scale: float, offset: float, highest: int) -> np.ndarray:
+    out = values * np.float32(scale)
+    out += np.float32(offset)
+    np.rint(out, out=out)
+    return np.clip(out, 0, highest, out=out).astype(np.uint16)
 
 
 def _swap_greens(values: PerColour) -> PerColour:

@@ -6,11 +6,12 @@ Black level, white level and colour pattern come from the file, never from const
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import rawpy
@@ -36,14 +37,14 @@ def _use_one_thread_if_forked() -> None:
             ctypes.CDLL(rawpy._rawpy.__file__).omp_set_num_threads(1)
 
 
-def _open(path: Path) -> rawpy.RawPy:
+def open_raw(path: Path) -> rawpy.RawPy:
+    """Open a raw file. Raises UserError if it is missing, a picture, or nothing that LibRaw opens."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     kind = format_of_name(path)
     if kind is not None and not kind.raw_container:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
-    _use_one_thread_if_forked()
-    raw = rawpy.RawPy()  # rawpy.imread does the same, and warns in every forked process
+    raw = _libraw()
     try:
         with quiet():
             raw.open_file(str(path))
@@ -52,9 +53,21 @@ def _open(path: Path) -> rawpy.RawPy:
     return raw
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+def open_raw_bytes(data: bytes) -> rawpy.RawPy:
+    """Open a raw file in memory that this package has written."""
+    raw = _libraw()
+    raw.open_buffer(io.BytesIO(data))
+    return raw
+
+
+def _libraw() -> rawpy.RawPy:
+    _use_one_thread_if_forked()
+    return rawpy.RawPy()  # rawpy.imread does the same, and warns in every forked process
+
+
+def _unreadable(path: Optional[Path], error: Exception) -> UserError:
     reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error
-    size = path.stat().st_size if path.exists() else 0
+    size = path.stat().st_size if path and path.exists() else 0
     hint = (
         "the file is empty" if not size else "the file is broken, cut short, or no raw file that LibRaw knows"
     )
@@ -64,7 +77,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 def read_raw(path: str | Path) -> RawImage:
     """Read a raw file. Raises UserError for files that LibRaw cannot open or that have no mosaic."""
     path = Path(path)
-    with _open(path) as raw:
+    with open_raw(path) as raw:
         try:
             with quiet():
                 mosaic = raw.raw_image_visible
@@ -88,7 +101,7 @@ def read_raw(path: str | Path) -> RawImage:
 
 def raw_size(path: str | Path) -> tuple[int, int]:
     """Return (height, width) of the whole sensor frame from the header. Raises UserError like `read_raw`."""
-    with _open(Path(path)) as raw:
+    with open_raw(Path(path)) as raw:
         return int(raw.sizes.raw_height), int(raw.sizes.raw_width)
 
 
@@ -143,17 +156,23 @@ def develop(path: str | Path) -> np.ndarray:
     the mosaic's positions. Raises UserError like `read_raw`.
     """
     path = Path(path)
-    with _open(path) as raw:
-        xtrans = raw.raw_pattern is not None and raw.raw_pattern.size == 36
-        if xtrans and min(raw.sizes.height, raw.sizes.width) < _MIN_XTRANS:
-            raise UserError(
-                f"{path}: LibRaw demosaics no X-Trans frame below {_MIN_XTRANS}x{_MIN_XTRANS} pixels, "
-                f"and this one has {raw.sizes.width}x{raw.sizes.height}"
-            )
-        try:
-            with quiet():
-                return raw.postprocess(
-                    use_camera_wb=True, half_size=False, no_auto_bright=True, output_bps=16, user_flip=0
-                )
-        except (rawpy.LibRawError, OSError) as error:
-            raise _unreadable(path, error) from None
+    with open_raw(path) as raw:
+        return postprocess(raw, path, user_flip=0)
+
+
+def postprocess(raw: rawpy.RawPy, path: Optional[Path], **options: Any) -> np.ndarray:
+    """Return LibRaw's picture, (H, W, 3) uint16: camera's white balance, no automatic brightening.
+
+    `options` are rawpy's. Raises UserError, naming `path`, for what LibRaw cannot develop.
+    """
+    xtrans = raw.raw_pattern is not None and raw.raw_pattern.size == 36
+    if xtrans and min(raw.sizes.height, raw.sizes.width) < _MIN_XTRANS:
+        raise UserError(
+            f"{path}: LibRaw demosaics no X-Trans frame below {_MIN_XTRANS}x{_MIN_XTRANS} pixels, "
+            f"and this one has {raw.sizes.width}x{raw.sizes.height}"
+        )
+    try:
+        with quiet():
+            return raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16, **options)
+    except (rawpy.LibRawError, OSError) as error:
+        raise _unreadable(path, error) from None

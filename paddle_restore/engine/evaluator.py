@@ -83,12 +83,15 @@ def measure_picture(
     Raises UserError if a metric needs a target and the sample has none.
     """
     # The baseline is the picture that the network improves: amplified raw, or the noisy picture.
-    planes = {
-        "input": sample["baseline"] if "baseline" in sample else sample["input"],
-        "out": restore_frame(network, spec, sample["input"], averaging),
-    }
+    planes = {"input": sample["baseline"] if "baseline" in sample else sample["input"]}
+    if "develop" in sample:
+        planes["out"] = network(sample["input"][None])[0]
+    else:
+        planes["out"] = restore_frame(network, spec, sample["input"], averaging)
     if "target" in sample:
         planes["gt"] = sample["target"]
+    if "develop" in sample:
+        planes = {name: sample["develop"](values) for name, values in planes.items()}
     pictures = {name: picture.transpose(1, 2, 0) for name, picture in planes.items()}
     reference = pictures.get("gt")
     row = {

@@ -11,6 +11,8 @@ from typing import Optional
 
 from paddle_restore.data.files import list_files
 from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw
+from paddle_restore.data.image import output_format
+from paddle_restore.data.other_files import is_other_picture
 from paddle_restore.errors import UserError
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restorer import Restored
@@ -51,6 +53,7 @@ class FileTask:
     restored  from the network's run until it is written
     ratio     amplification of a raw file
     error     what went wrong with this file
+    notes     what its user has to know of the file
     scores    metrics by name, where there is a reference
     seconds   that the three steps took
     """
@@ -61,6 +64,7 @@ class FileTask:
     restored: Optional[Restored] = None
     ratio: Optional[float] = None
     error: Optional[UserError] = None
+    notes: Sequence[str] = ()
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -77,14 +81,16 @@ def find_tasks(options: FileOptions, raw: bool) -> list[FileTask]:
     for given in options.input:
         for path, place in _expand(given, raw):
             places.setdefault(path, place)
-    if is_picture(output) and not output.is_dir():
+    if not output.is_dir() and (is_picture(output) or is_raw(output) or is_other_picture(output)):
+        output_format(output)
         if len(places) > 1 or options.input[0].is_dir():
             raise UserError(f"{output}: is the name of one picture, but there are more; name a folder")
         return [FileTask(path, output) for path in places]
     outputs: dict[Path, Path] = {}
     for path, place in places.items():
         own = format_of_name(path)
-        suffix = f".{format}" if format else path.suffix if own and own.write else f".{DEFAULT}"
+        same = path.suffix if own and own.write else f".{own.instead if own else DEFAULT}"
+        suffix = f".{format}" if format else same
         outputs[path] = output / place.with_suffix(suffix)
     count = Counter(outputs.values())
     for path, name in outputs.items():

@@ -33,6 +33,7 @@ class NetworkInput:
     orientation  turns a mosaic's picture upright, as `pixels.upright` takes it
     form         depth, greyness, alpha channel and metadata of the file
     clip         an amplified mosaic is clipped at 1: ModelSpec.clip
+    name         of the file in messages
     """
 
     values: Union[np.ndarray, RawImage]
@@ -41,6 +42,7 @@ class NetworkInput:
     orientation: int = 0
     form: Form = PLAIN
     clip: bool = True
+    name: str = ""
 
     @property
     def picture_size(self) -> tuple[int, int]:

@@ -14,10 +14,11 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
-from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.formats import is_picture, is_raw
+from paddle_restore.data.files import list_files, make_folder, visible_files
+from paddle_restore.data.formats import format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
+from paddle_restore.data.other_files import why_skipped
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, listed
@@ -31,8 +32,10 @@ from paddle_restore.quiet import say_error
 METRICS = ("psnr", "ssim_rgb_matlab")
 
 
-def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> bool:
-    """Restore all files and print a line for each; return whether none of several failed.
+def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> int:
+    """Restore all files and print a line for each; return the exit code.
+
+    0 if all are done, 1 if some of several failed, 2 if all did.
 
     Started by paddle.distributed.launch, every process takes its share of the files.
     Raises UserError for mistakes that concern all files, and for the mistake of a single file.
@@ -59,7 +62,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     kept = f", {len(tasks) - len(todo)} were there already" if len(todo) < len(tasks) else ""
     share = f" (process {rank + 1} of {world})" if world > 1 else ""
     print(f"restored {len(done)} of {len(tasks)} files to {options.output}{kept}{share}")
-    return len(done) == len(todo)
+    return 0 if len(done) == len(todo) else 1 if done else 2
 
 
 class Pipeline:
@@ -120,6 +123,7 @@ class Pipeline:
                 if ratio is None and target is not None:
                     ratio = _known_ratio(self.restorer, task.path, target)
                 task.input = self.restorer.read(task.path, ratio)
+                task.notes = task.input.form.notes
         return batch
 
     def _restore(self, batch: Sequence[FileTask]) -> None:
@@ -234,12 +238,17 @@ def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
             values["error"] = str(task.error)
         else:
             values.update(output=str(task.output), ratio=task.ratio, **task.scores)
-        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode())
+        if task.notes:
+            values["notes"] = task.notes
+        # A byte of a name that is no UTF-8 becomes an escape, which JSON knows too.
+        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
     if task.error:
         if single:
             raise task.error
         say_error(task.error)
         return
+    for note in task.notes:
+        print(f"note: {task.path}: {note}")
     shown = {"ratio": task.ratio, **task.scores} if task.ratio else task.scores
     print(f"{_line(task.path, shown)} -> {task.output}", flush=True)
 
@@ -271,10 +280,21 @@ def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileT
     other = is_picture if spec.raw else is_raw
     taken = {task.path for task in tasks}
     for given in options.input:
-        skipped = given.iterdir() if given.is_dir() else ()
-        names = sorted(path.name for path in skipped if path not in taken and other(path))
-        if names:
-            print(f"note: {spec.id} reads {'raw files' if spec.raw else 'pictures'}; skipped {listed(names)}")
+        reasons: dict[str, list[str]] = {}
+        for path in visible_files(given) if given.is_dir() else ():
+            if other(path):
+                reason = f"{spec.id} reads {'raw files' if spec.raw else 'pictures'}"
+            elif path not in taken:
+                reason = why_skipped(path)
+            else:
+                continue
+            reasons.setdefault(reason, []).append(path.name)
+        for reason, names in reasons.items():
+            print(f"note: {reason}; skipped {listed(names)}")
+    kinds = {format_of_name(task.path) for task in tasks if not options.format and is_picture(task.output)}
+    for kind in kinds:
+        if kind and not kind.write and options.output.is_dir():
+            print(f"note: {kind.title} is only read; its pictures become {kind.instead.upper()}, or --format")
     if spec.raw and restorer.preprocess.ratio == "known" and not (options.ratio or options.target):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "

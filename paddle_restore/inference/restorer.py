@@ -167,7 +167,9 @@ class Restorer:
         if ratio is None:
             ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
+        return NetworkInput(
+            raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, str(raw.path or "")
+        )
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
@@ -180,7 +182,8 @@ class Restorer:
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
         )
-        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form)
+        shown = "" if isinstance(source, np.ndarray) else str(source)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
 
     def run(
         self,
@@ -203,7 +206,8 @@ class Restorer:
     ) -> None:
         """Write a picture in the form of its input, with the input's profile and metadata or without."""
         form = restored.form
-        write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
+        shown = form.shape(restored.picture, depth)
+        write_image(path, shown, metadata=form.metadata if metadata else form.metadata.without_words())
 
 
 def _checked(picture: np.ndarray) -> np.ndarray:

@@ -52,6 +52,7 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # /healthz/ would redirect to whatever host the client names
     )
     app.add_middleware(Guard, service=service)
     for kind in (Problem, RequestValidationError, HTTPException, ClientDisconnect, OSError, Exception):

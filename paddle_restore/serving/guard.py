@@ -16,9 +16,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from paddle_restore.serving.connections import Connection
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.service import Service
-from paddle_restore.serving.settings import LOCAL, TOKEN
+from paddle_restore.serving.settings import LOCAL, MIN_BYTES_PER_SECOND, TOKEN, Settings
 
 _DRAIN_SECONDS = 5.0
 _NO_ANSWER = 499  # the client went away before there was one
@@ -45,10 +46,10 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self.settings.max_bytes)
+        exchange = _Exchange(scope, receive, send, self.settings)
         start = time.perf_counter()
         try:
-            problem = self._refusal(scope["path"], Headers(scope=scope))
+            problem = self._refusal(scope, Headers(scope=scope))
             if problem:
                 await problem_response(problem)(scope, exchange.receive, exchange.send)
             else:
@@ -64,9 +65,18 @@ class Guard:
             route = getattr(scope.get("route"), "path", "other")
             self.service.metrics.count(route, exchange.status, time.perf_counter() - start)
 
-    def _refusal(self, path: str, headers: Headers) -> Optional[Problem]:
-        if len(self.service.connections) > self.settings.max_connections and path != "/healthz":
-            return Problem(503, "there are too many connections; try again later", retry_after=15)
+    def _refusal(self, scope: Scope, headers: Headers) -> Optional[Problem]:
+        path, connection = scope["path"], _connection(scope)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy may take the other one for the body's length: "request smuggling" (RFC 9112, 6.1).
+            return Problem(400, "a request has Transfer-Encoding or Content-Length, not both", close=True)
+        if connection and path != "/healthz":
+            if self.service.connections.is_crowded(connection.client_name):
+                return Problem(
+                    503, "there are too many connections from your address; try again later", retry_after=15
+                )
+            if self.service.connections.full:
+                return Problem(503, "there are too many connections; try again later", retry_after=15)
         if not (path.startswith("/v1/") or path in ("/metrics", "/openapi.json")):
             return None
         if path.startswith("/v1/") and _is_of_another_site(headers, self._token is None):
@@ -96,9 +106,17 @@ def _is_of_another_site(headers: Headers, local: bool) -> bool:
     behind a proxy, whose name may differ; there the token protects (`local` is False).
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site or not (local and origin):
-        return site == "cross-site"
+    if site:
+        # "same-site" is another port of this machine, or another name of the same domain.
+        return site not in ("same-origin", "none")
+    if not (local and origin):
+        return False
     return origin.partition("://")[2] != headers.get("host")
+
+
+def _connection(scope: Scope) -> Optional[Connection]:
+    """Return the request's connection; None where another server than ours runs the application."""
+    return scope.get("state", {}).get("connection")
 
 
 def problem_response(problem: Problem) -> JSONResponse:
@@ -112,8 +130,9 @@ class _Exchange:
     read and dropped. Otherwise a client that still sends would see a broken connection and no answer.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int):
-        self._receive, self._send, self._max_bytes = receive, send, max_bytes
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings):
+        self._receive, self._send, self._settings = receive, send, settings
+        self._connection, self._answer_end = _connection(scope), 0.0
         self._api = scope["path"].startswith("/v1/")
         # A client that waits for "100 Continue" sends no body after a refusal.
         self._body_ended = "100-continue" in Headers(scope=scope).get("expect", "").lower()
@@ -133,14 +152,26 @@ class _Exchange:
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store" if self._api else "no-cache")
         elif self.status >= 400 and not self._body_ended and not message.get("more_body", False):
-            await self._send({**message, "more_body": True})
+            await self._send_in_time({**message, "more_body": True})
             await self._drop_body()
             message = {"type": "http.response.body", "body": b""}
-        await self._send(message)
+        await self._send_in_time(message)
+
+    async def _send_in_time(self, message: Message) -> None:
+        """Send a part of the answer. A client that does not read it in time loses the connection."""
+        now = time.monotonic()
+        self._answer_end = self._answer_end or now + self._settings.transfer_seconds
+        self._answer_end += len(message.get("body", b"")) / MIN_BYTES_PER_SECOND
+        try:
+            await asyncio.wait_for(self._send(message), max(0.0, self._answer_end - now))
+        except asyncio.TimeoutError:
+            if self._connection is None:
+                raise
+            self._connection.transport.abort()
 
     async def _drop_body(self) -> None:
         end, count = time.monotonic() + _DRAIN_SECONDS, 0
-        while not self._body_ended and count < self._max_bytes and time.monotonic() < end:
+        while not self._body_ended and count < self._settings.max_bytes and time.monotonic() < end:
             try:
                 message = await asyncio.wait_for(self.receive(), end - time.monotonic())
             except asyncio.TimeoutError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Optional, Union
@@ -25,6 +27,7 @@ from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
+from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
@@ -88,8 +91,9 @@ def process(
     """
     start = time.perf_counter()
     path = Path(request.path)
-    _check_kind(path, restorer.spec)
-    _check_size(path, restorer.spec, settings.max_pixels)
+    with _decoding(request):
+        _check_kind(path, restorer.spec)
+        _check_size(path, restorer.spec, settings.max_pixels)
     if request.task == "preview":
         output, ratio = _preview(restorer, request)
     else:
@@ -98,7 +102,7 @@ def process(
 
 
 def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optional[float]]:
-    source = restorer.read(Path(request.path), _ratio(request))
+    source = _read(restorer, request)
     output = Path(request.path).with_name("result.jpg")
     shown = source.form.shape(source.preview(), 8)
     write_image(output, shown, metadata=_profile(source.form), quality=_PREVIEW_QUALITY)
@@ -110,7 +114,7 @@ def _restore(
 ) -> tuple[Path, Optional[float]]:
     kind = _format(request, restorer.spec)
     restorer = _configured(restorer, request, memory)
-    source = restorer.read(Path(request.path), _ratio(request))
+    source = _read(restorer, request)
     total, count = restorer.forward.count(source), 0
     on_progress(0, total)
 
@@ -138,13 +142,30 @@ def _restore(
     return output, restored.ratio
 
 
+def _read(restorer: Restorer, request: RestoreRequest) -> NetworkInput:
+    with _decoding(request):
+        return restorer.read(Path(request.path), _ratio(request))
+
+
+@contextmanager
+def _decoding(request: RestoreRequest) -> Iterator[None]:
+    """Whatever a decoder raises for a hostile file is that file's error. The log has the traceback."""
+    try:
+        yield
+    except (UserError, Problem, MemoryError):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise UserError(f"{request.path}: cannot be read; the file is broken or not supported") from error
+
+
 def _ratio(request: RestoreRequest) -> Optional[float]:
     return None if request.ratio == "auto" else float(request.ratio)
 
 
 def _profile(form: Form) -> Metadata:
     """Only the colour profile. It gives the pixels their colours, and holds no position and no camera."""
-    return Metadata(icc=form.metadata.icc)
+    return form.metadata.without_origin()
 
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,6 +16,8 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from paddle_restore.serving.catalogue import Catalogue, Limits, ModelDescription, ModelList
+from paddle_restore.serving.connections import Connections
+from paddle_restore.serving.folder import private_folder
 from paddle_restore.serving.metrics import Metrics
 from paddle_restore.serving.parameters import MEDIA_TYPES, PreviewParameters, check_query, with_fields
 from paddle_restore.serving.pool import Pool, Progress
@@ -36,22 +38,19 @@ class Service:
         self.progress: dict[str, Progress] = {}
         self.open_requests = 0
         self.draining = False
-        self.connections: Collection[Any] = ()  # the server's, open now
+        self.connections = Connections(settings)
         self.folder = Path()
         self._typical_seconds = 1.0  # of a request, for Retry-After
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Workers and a private folder, for as long as the block lasts."""
-        self.folder = Path(tempfile.mkdtemp(prefix="paddle-restore-"))
-        try:
+        with private_folder() as self.folder:
             await self.pool.start()
             try:
                 yield
             finally:
                 await self.pool.stop()
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def ready(self) -> bool:
@@ -171,14 +170,12 @@ class _Picture(FileResponse):
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
+        async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._opened.close()  # before the client has the whole picture: then nothing of it stays
-            await asyncio.wait_for(send(message), self._opened.service.settings.transfer_seconds)
+            await send(message)
 
         try:
-            await super().__call__(scope, receive, send_in_time)
-        except asyncio.TimeoutError:
-            return  # unfinished: the server closes the connection
+            await super().__call__(scope, receive, send_and_close)
         finally:
             self._opened.close()

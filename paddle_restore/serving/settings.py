@@ -16,6 +16,10 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 SILENT_SECONDS = 15  # after which a connection that sends no whole request is closed
 SPARE_CONNECTIONS = 64  # that may be open beside those of the requests that are worked on or wait
+CROWDED_CONNECTIONS = 256  # that are accepted above the limits, to be told so
+CROWDED_SECONDS = 2  # as SILENT_SECONDS, for a connection of a client that has too many
+MIN_BYTES_PER_SECOND = 50_000  # at which a client must read an answer, beside its `transfer_seconds`
+MAX_PIPELINED = 16  # requests of a connection that come before the answer to the one before
 MAX_RETRY_SECONDS = 60  # Retry-After of a full queue
 MAX_HEADER_BYTES = 32768
 MAX_FORM_PARTS = 20
@@ -34,7 +38,8 @@ class Settings:
     max_mb            size of a request, in MB of 1,000,000 bytes
     max_mp            size of a picture or raw file in megapixels, read before it is decoded
     seconds           that a request may wait for a worker, and that a worker may take for it
-    transfer_seconds  that a request's body may take, and that a client may pause while it reads the answer
+    transfer_seconds  that a request's body may take, and that an answer may take beside its size by
+                      MIN_BYTES_PER_SECOND
     worker_memory     GB of resident memory above which a worker is stopped and replaced
     memory            GB of working memory by which tiles are chosen
     threads           of each worker's network; None: the cores, shared among the workers
@@ -89,7 +94,18 @@ class Settings:
 
     @property
     def max_connections(self) -> int:
+        """Connections of all clients."""
         return self.max_requests + SPARE_CONNECTIONS
+
+    @property
+    def max_client_connections(self) -> int:
+        """Connections of one client address. A proxy is one; it can use the whole queue."""
+        return self.max_requests + SPARE_CONNECTIONS // 2
+
+    @property
+    def max_accepted(self) -> int:
+        """Connections that are accepted. Those above the limits get a refusal."""
+        return self.max_connections + CROWDED_CONNECTIONS
 
     def to_json(self) -> str:
         """The settings for a worker. The token is left out: no worker needs it."""

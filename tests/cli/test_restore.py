@@ -219,7 +219,10 @@ def test_a_frame_that_does_not_fit_into_memory_leaves_the_rest(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--model", "nothing"), "nothing: is neither an exported folder nor a network (denoise_unet, invdn"),
+        (
+            ("--model", "nothing"),
+            "nothing: is neither an exported folder nor a network (denoise_raw, denoise",
+        ),
         (("--model", "lamba"), "lamba: needs weights"),
         (("--model", "lamba", "--backend", "onnx"), "lamba: a network by its id is run by its own code"),
         (("--tile", "0"), "--tile"),

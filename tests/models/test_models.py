@@ -40,7 +40,7 @@ def test_output_is_finite_and_scale_times_the_input(model, multiples):
     spec = model.spec
     x = picture(spec, *(spec.multiple * max(m, 16 * m // spec.multiple) for m in multiples))
     y = model(x, *noise(spec, x))
-    assert y.shape == [1, 3, spec.scale * x.shape[2], spec.scale * x.shape[3]]
+    assert y.shape == [1, spec.out_channels, spec.scale * x.shape[2], spec.scale * x.shape[3]]
     assert np.isfinite(y.numpy()).all()
 
 
@@ -75,7 +75,7 @@ def test_half_the_multiple_is_not_enough(model):
             shape = model(x, *noise(spec, x)).shape
         except ValueError:
             continue
-        assert shape != [1, 3, spec.scale * height, spec.scale * width]
+        assert shape != [1, spec.out_channels, spec.scale * height, spec.scale * width]
 
 
 def test_export_with_any_size_gives_the_eager_numbers(model, tmp_path):

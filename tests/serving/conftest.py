@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ STARTUP = 90
 class Running:
     """A service's process and its address."""
 
-    def __init__(self, words, token=None, temporary=None, wait=True):
+    def __init__(self, words, token=None, temporary=None, wait=True, max_files=None):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         environment.pop("PADDLE_RESTORE_TOKEN", None)
         if token is not None:
@@ -44,6 +45,7 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            preexec_fn=max_files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_files,) * 2)),
         )
         self.errors: list[str] = []
         threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True).start()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
 from paddle_restore.data.image import read_image, write_image
-from tests.serving.conftest import Running
+from tests.serving.conftest import Running, httpx
 
 TOKEN = "0123456789abcdef0123"
 AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
@@ -111,25 +111,40 @@ def test_sigterm_before_the_models_are_open_leaves_no_folder(exported, tmp_path)
         running.process.kill()
 
 
-def test_silent_connections_are_closed(monkeypatch):
-    from paddle_restore.serving import server
+def test_the_folder_of_a_killed_service_is_removed_at_the_next_start(exported, files, tmp_path):
+    def start():
+        running = Running(("--model_dir", exported / "mirnet"), temporary=tmp_path)
+        assert running.url, running.errors
+        return running, {path for path in tmp_path.iterdir() if path.is_dir()}
 
-    clock, closed = [0.0], []
-    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    one = server._Server(server.uvicorn.Config(None), SimpleNamespace())
+    killed, first = start()
+    options = {"self_ensemble": "x8", "tile": "64"}
+    content = (files / "slow.png").read_bytes()
+    sending = threading.Thread(
+        target=lambda: suppressed(lambda: killed.post(params=options, content=content)), daemon=True
+    )
+    sending.start()
+    killed.until("paddle_restore_workers_busy", 1)
+    killed.process.kill()
+    killed.process.wait(10)
+    (left,) = first
+    assert list(left.rglob("upload*"))
+    (tmp_path / "paddle-restore-link").symlink_to(files)  # not a folder of ours
+    second, both = start()
+    try:
+        assert left not in both
+        third, all_three = start()  # a running service keeps its folder
+        assert both - {tmp_path / "paddle-restore-link"} < all_three
+        assert third.stop() == 0
+    finally:
+        second.stop()
+    assert (files / "a.png").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["paddle-restore-link"]
 
-    class Connection:
-        def __init__(self, name, cycle):
-            self.cycle, self.transport = cycle, SimpleNamespace(close=lambda: closed.append(name))
-            one.server_state.connections.add(self)
 
-    Connection("silent", None)
-    Connection("at work", SimpleNamespace(response_complete=False))
-    busy = Connection("asks often", SimpleNamespace(response_complete=True))
-    for clock[0] in range(0, 40, 10):
-        busy.cycle = SimpleNamespace(response_complete=True)
-        one._close_silent()
-    assert set(closed) == {"silent"}
+def suppressed(call):
+    with contextlib.suppress(httpx.HTTPError):
+        call()
 
 
 def test_time_is_limited(exported, files):

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 
 from paddle_restore import Restorer
 from paddle_restore.data.image import read_image, to_integer
+from paddle_restore.errors import UserError
 from paddle_restore.inference.tiling import largest_side
 from paddle_restore.serving.settings import Settings
 from tests.conftest import ROOT
@@ -271,6 +272,11 @@ def test_other_sites_pages_are_refused(service, files):
     content = (files / "a.png").read_bytes()
     answer = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+    # Another port of this machine, or another name of its domain.
+    answer = service.post(params=PICTURE, content=content, headers={"Sec-Fetch-Site": "same-site"})
+    assert (answer.status_code, "other sites" in answer.json()["error"]) == (403, True)
+    for site in ("same-origin", "none"):
+        assert service.client.get("/v1/models", headers={"Sec-Fetch-Site": site}).status_code == 200
     document = service.client.get("/openapi.json").json()
     # A foreign name that leads here, as in DNS rebinding.
     for host, status in (("evil.example", 403), ("[", 403), ("localhost:80", 200), ("[::1]", 200)):
@@ -284,6 +290,31 @@ def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(ser
     for origin, status in (("https://evil.example", 403), ("null", 403), (service.url, 200)):
         answer = service.post(params=PICTURE, content=content, headers={"Origin": origin})
         assert answer.status_code == status, origin
+
+
+def test_whatever_a_decoder_raises_is_the_files_error(exported, files, monkeypatch, capsys):
+    from paddle_restore.serving.processing import RestoreRequest, describe_error, process
+
+    restorer, settings = Restorer(exported / "mirnet", threads=1), Settings((exported / "mirnet",))
+    request = RestoreRequest("restore", "x", str(files / "a.png"), "a.png")
+    for place in (
+        "paddle_restore.serving.processing.image_size",
+        "paddle_restore.inference.restorer.read_with_form",
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, lambda *_: {}["a tag of the wrong type"])
+            with pytest.raises(UserError) as caught:
+                process(restorer, request, settings, lambda *_: None)
+        status, line = describe_error(caught.value, request)
+        assert (status, line) == (422, "a.png: cannot be read; the file is broken or not supported")
+        assert "KeyError: 'a tag of the wrong type'" in capsys.readouterr().err  # the log
+
+
+def test_an_exif_tag_of_the_wrong_type(service, shared):
+    content = (shared / "cases/reliability/exif_typeerror/bad.dng").read_bytes()
+    answer = service.post(params=RAW, content=content)
+    assert answer.status_code in (200, 422), answer.text[:200]
+    assert service.metric("paddle_restore_workers_replaced_total") == 0
 
 
 def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monkeypatch):

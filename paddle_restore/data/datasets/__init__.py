@@ -17,7 +17,9 @@ from paddle_restore.options import Options
 from paddle_restore.registry import Registry
 
 Sample = dict[str, Any]
-"""float32 arrays `input` (C, h, w) and `target` (3, H, W) in [0, 1], `name`, and what the kind adds."""
+"""float32 arrays `input` (C, h, w) and `target` (3, H, W) in [0, 1], `name`, and what the kind adds.
+
+For a network that restores mosaics both are stabilised planes (`data/stabilise.py`)."""
 
 
 class TrainDataset(Protocol):
@@ -39,7 +41,8 @@ class EvalDataset(Protocol):
 
         A kind may add `baseline`, a picture (3, H, W) that is scored beside the network's (default:
         `input`); `group`, under which the report lists the scores; `counted`, False to leave the picture
-        out of the means.
+        out of the means; `develop`, a function from stabilised planes to a picture (3, H, W), without which
+        a network that restores mosaics cannot be scored.
         """
         ...
 

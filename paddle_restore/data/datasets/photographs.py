@@ -28,33 +28,60 @@ _EVAL_SEED = 17
 _CANDIDATES = 4
 
 
-class PhotographsOptions(DatasetOptions):
-    """`data:` of a recipe whose `kind` is `photographs`."""
+class WindowsOptions(DatasetOptions):
+    """What kinds of dataset that are made from clean photographs share."""
 
-    kind: Literal["photographs"] = "photographs"
     root: Path = Field(description="folder of the two sub-folders below")
     train_folder: Path = Field(Path("train"), description="clean photographs to learn from")
     eval_folder: Path = Field(Path("val"), description="clean photographs to measure on")
-    crop: int = Field(128, gt=0, description="side of a training patch in pixels")
+    crop: int = Field(128, gt=0, description="side of a training patch in the network's pixels")
     epoch: int = Field(10000, gt=0, description="patches an epoch")
     drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
     detailed: float = Field(0.6, ge=0, le=1, description="share that are the most detailed of several")
     recoloured: float = Field(0.3, ge=0, le=1, description="share whose red, green and blue are exchanged")
-    clean: float = Field(0.2, ge=0, le=1, description="share of patches with almost no noise")
     eval_crop: int = Field(256, gt=0, description="side of an evaluation patch")
     eval_patches: int = Field(4, gt=0, description="evaluation patches of each photograph")
 
 
-class PhotographsTrain:
-    """Patches of random photographs, more from the large ones, each with its own camera and noise."""
+class PhotographsOptions(WindowsOptions):
+    """`data:` of a recipe whose `kind` is `photographs`."""
 
-    def __init__(self, options: PhotographsOptions, spec: ModelSpec, crop: Optional[int] = None):
-        self.options = options
-        self.crop = crop or options.crop
-        self.photographs = _read_all(options.root / options.train_folder, spec)
+    kind: Literal["photographs"] = "photographs"
+    clean: float = Field(0.2, ge=0, le=1, description="share of patches with almost no noise")
+
+
+class Photographs:
+    """Windows of the photographs of a folder, more from the large ones, and drawn ones."""
+
+    def __init__(self, options: WindowsOptions, folder: Path):
+        self.options, self.photographs = options, read_photographs(folder)
         sizes = np.array([photo.shape[0] * photo.shape[1] for photo in self.photographs], float)
         # Between equal odds for each photograph and for each pixel.
         self.odds = np.cumsum(np.sqrt(sizes) / np.sqrt(sizes).sum())
+
+    def window(self, side: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a random window, (side, side, 3) uint8."""
+        if rng.random() < self.options.drawn:
+            return draw_scene(side, rng)
+        # Wallpapers are smooth for the most part: of several windows the most detailed, often.
+        count = _CANDIDATES if rng.random() < self.options.detailed else 1
+        window = max((self._any_window(side, rng) for _ in range(count)), key=_detail)
+        if rng.random() < self.options.recoloured:
+            window = np.ascontiguousarray(window[..., rng.permutation(3)])
+        return window
+
+    def _any_window(self, side: int, rng: np.random.Generator) -> np.ndarray:
+        photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
+        return random_part(photo, side, rng)
+
+
+class PhotographsTrain:
+    """Patches of random photographs, each with its own camera and noise."""
+
+    def __init__(self, options: PhotographsOptions, spec: ModelSpec, crop: Optional[int] = None):
+        _check(spec)
+        self.options, self.crop = options, crop or options.crop
+        self.photographs = Photographs(options, options.root / options.train_folder)
 
     def __len__(self) -> int:
         return self.options.epoch
@@ -62,22 +89,10 @@ class PhotographsTrain:
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return input and target, (3, crop, crop) float32 in [0, 1]."""
         development = draw_development(rng, self.options.clean)
-        side = source_side(self.crop, development)
-        if rng.random() < self.options.drawn:
-            window = draw_scene(side, rng)
-        else:
-            # Wallpapers are smooth for the most part: of several windows the most detailed, often.
-            count = _CANDIDATES if rng.random() < self.options.detailed else 1
-            window = max((self._any_window(side, rng) for _ in range(count)), key=_detail)
-            if rng.random() < self.options.recoloured:
-                window = np.ascontiguousarray(window[..., rng.permutation(3)])
+        window = self.photographs.window(source_side(self.crop, development), rng)
         pair = [part.transpose(2, 0, 1) for part in take_picture(window, self.crop, development, rng)]
         noisy, clean = map(np.ascontiguousarray, random_flips(rng, *pair, odds=(0.5, 0.5, 0.5)))
         return {"input": noisy, "target": clean, "name": str(index)}
-
-    def _any_window(self, side: int, rng: np.random.Generator) -> np.ndarray:
-        photo = self.photographs[min(int(np.searchsorted(self.odds, rng.random())), len(self.odds) - 1)]
-        return _window(photo, side, rng)
 
 
 class PhotographsEval:
@@ -86,8 +101,9 @@ class PhotographsEval:
     note = ""
 
     def __init__(self, options: PhotographsOptions, spec: ModelSpec):
+        _check(spec)
         self.options = options
-        self.photographs = _read_all(options.root / options.eval_folder, spec)
+        self.photographs = read_photographs(options.root / options.eval_folder)
 
     def __len__(self) -> int:
         return len(self.photographs) * self.options.eval_patches
@@ -97,7 +113,8 @@ class PhotographsEval:
         rng = np.random.default_rng([_EVAL_SEED, index])
         development = draw_development(rng, self.options.clean)
         size = self.options.eval_crop
-        window = _window(self.photographs[index % len(self.photographs)], source_side(size, development), rng)
+        photo = self.photographs[index % len(self.photographs)]
+        window = random_part(photo, source_side(size, development), rng)
         pair = take_picture(window, size, development, rng)
         noisy, clean = (np.ascontiguousarray(part.transpose(2, 0, 1)) for part in pair)
         return {"input": noisy, "target": clean, "name": f"{index:04d}"}
@@ -152,7 +169,7 @@ def _detail(window: np.ndarray) -> float:
     return float(np.abs(cv2.Laplacian(window[..., 1], cv2.CV_16S)).mean())
 
 
-def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+def random_part(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """A random square of a photograph; one that is smaller is mirrored at its borders."""
     missing = [max(side - size, 0) for size in photo.shape[:2]]
     if any(missing):
@@ -162,11 +179,8 @@ def _window(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarra
     return photo[top : top + side, left : left + side]
 
 
-def _read_all(folder: Path, spec: ModelSpec) -> list[np.ndarray]:
-    if spec.raw:
-        raise UserError(
-            f"data.kind photographs: {spec.id} reads raw files, not pictures; use another data.kind"
-        )
+def read_photographs(folder: Path) -> list[np.ndarray]:
+    """Read all pictures of a folder, (H, W, 3) uint8. Raises UserError for one of 16 bits."""
     photographs = []
     for path in list_files(folder, is_picture, "pictures"):
         photo = read_image(path)
@@ -174,6 +188,13 @@ def _read_all(folder: Path, spec: ModelSpec) -> list[np.ndarray]:
             raise UserError(f"{path}: has 16 bits; photographs to train on are read as 8-bit pictures")
         photographs.append(photo)
     return photographs
+
+
+def _check(spec: ModelSpec) -> None:
+    if spec.raw:
+        raise UserError(
+            f"data.kind photographs: {spec.id} reads raw files, not pictures; use another data.kind"
+        )
 
 
 DATASETS.add("photographs", DatasetKind(PhotographsOptions, PhotographsTrain, PhotographsEval))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from types import ModuleType
-from typing import BinaryIO
+from typing import BinaryIO, Optional
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class _Header:
         bits = _Bits(codestream[2:2048])
         self.size = _size(bits)
         self.orientation, self.depth, self.is_float, self.alpha_multiplied = 1, 8, False, False
-        self.icc, self.note = b"", None
+        self.icc = b""
+        self.note: Optional[str] = None
         if bits.u(1):  # all default: 8 bits, sRGB
             return
         if bits.u(1):
@@ -147,7 +148,7 @@ class JpegXlPicture:
         if header.is_float or header.depth > 16:
             raise NotSupported(f"is a JPEG XL of {header.depth}-bit numbers; save it with 8 or 16 bits")
         self.size, self.orientation = header.size, header.orientation
-        self.notes = [header.note] if header.note else []
+        self.notes: list[str] = [header.note] if header.note else []
         exif = b"" if is_bare else box_content(file, b"Exif")
         self.metadata = Metadata.of(read_block(exif[4:]), header.icc)
 

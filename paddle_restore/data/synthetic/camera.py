@@ -156,10 +156,7 @@ def take_picture(
             photo = cv2.resize(photo, (size + 2 * _MARGIN,) * 2, interpolation=cv2.INTER_AREA)
         clean = _window(photo, size).astype(np.float32) / 255
         return clean, clean
-    curve = _tone_curve(d)
-    camera_from_srgb = np.linalg.inv(d.matrix) / d.white_balance[:, None] * (d.exposure * _WHITE)
-    radiance = cv2.transform(_inverse(curve)[photo], camera_from_srgb)
-    np.clip(radiance, 0, _WHITE, out=radiance)
+    radiance = np.minimum(sensor_radiance(photo, d), 1) * np.float32(_WHITE)
     if d.demosaic == "none":
         noisy = expose(radiance.transpose(2, 0, 1), d.noise, rng).transpose(1, 2, 0)
         clean = mean_of_exposures(radiance, d.noise) if d.clip_black else radiance
@@ -170,13 +167,22 @@ def take_picture(
         clean = mean_of_exposures(signal, d.noise) if d.clip_black else signal
         pair = [_demosaic(values, d) for values in (noisy, clean)]
     # White ends at 1 although a channel's multiplier is above 1: what saturates is clipped white.
-    srgb_from_camera = d.matrix * d.white_balance / _WHITE
+    srgb_from_camera, curve = d.matrix * d.white_balance / _WHITE, _tone_curve(d)
     pair = [_render(values, srgb_from_camera, curve) for values in pair]
     pair = [_finish(picture, size, d) for picture in pair]
     noisy = np.rint(pair[0] * 255).astype(np.uint8)
     if d.jpeg_quality:
         noisy = _jpeg(noisy, d)
     return _window(noisy, size).astype(np.float32) / 255, np.ascontiguousarray(_window(pair[1], size))
+
+
+def sensor_radiance(photo: np.ndarray, d: Development) -> np.ndarray:
+    """Return the sensor's linear RGB of a photograph, (H, W, 3) float32 >= 0 where 1 is white; not clipped.
+
+    photo  (H, W, 3) uint8 sRGB
+    """
+    camera_from_srgb = np.linalg.inv(d.matrix) / d.white_balance[:, None] * d.exposure
+    return np.maximum(cv2.transform(_inverse(_tone_curve(d))[photo], camera_from_srgb), 0)
 
 
 def expose(signal: np.ndarray, noise: SensorNoise, rng: np.random.Generator) -> np.ndarray:
