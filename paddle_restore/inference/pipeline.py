@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_restore.data.files import list_files, make_folder, visible_files
-from paddle_restore.data.formats import format_of_name, is_picture, is_raw
+from paddle_restore.data.formats import FORMATS, format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.other_files import why_skipped
@@ -294,7 +294,10 @@ def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileT
     kinds = {format_of_name(task.path) for task in tasks if not options.format and is_picture(task.output)}
     for kind in kinds:
         if kind and not kind.write and options.output.is_dir():
-            print(f"note: {kind.title} is only read; its pictures become {kind.instead.upper()}, or --format")
+            written = FORMATS[kind.instead].title
+            print(
+                f"note: {kind.title} is not written; the restored pictures are {written} (--format chooses)"
+            )
     if spec.raw and restorer.preprocess.ratio == "known" and not (options.ratio or options.target):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "

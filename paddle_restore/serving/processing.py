@@ -193,7 +193,7 @@ def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
     own = None if spec.raw else format_of_name(Path(request.path))
     kind = FORMATS[request.format] if request.format else own
     if kind is None or kind not in output_formats():
-        kind = FORMATS[DEFAULT]
+        kind = FORMATS[kind.instead if kind else DEFAULT]
     if request.depth and request.depth not in kind.depths:
         others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
         raise Problem(

@@ -12,6 +12,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from paddle_restore.data.boxes import box_content, named_profile
 from paddle_restore.data.formats import Format, NotSupported, add_format
+from paddle_restore.data.formats.jpeg import GAIN_MAP, GAIN_MAP_NOTE
 from paddle_restore.data.metadata import Metadata
 from paddle_restore.data.pillow import PillowPicture, pillow_writer
 from paddle_restore.data.pixels import read_bytes, stretch_to_16_bits
@@ -30,6 +31,7 @@ class AvifPicture(PillowPicture):
         found = _CONFIGURATION.search(self._meta)
         flags = found[2][0] if found else 0
         self._depth = (12 if flags & _TWELVE else 10) if flags & _HIGH else 8
+        self.notes += [GAIN_MAP_NOTE] if GAIN_MAP.search(self._meta) else []
         self._named, note = named_profile(self._meta)
         self.notes += [note] if note and not self.image.info.get("icc_profile") else []
 

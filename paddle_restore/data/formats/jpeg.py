@@ -21,9 +21,11 @@ QUALITY = 95
 _MAX_EXIF = 65533  # a segment's length has 16 bits
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
-# Adobe's and Android's gain map, Apple's, and ISO 21496-1's, as the files name them.
+# Adobe's and Android's gain map, Apple's, and ISO 21496-1's (in JPEG, and in HEIC and AVIF), as files name them.
 GAIN_MAP = re.compile(
     rb"ns\.adobe\.com/hdr-gain-map|aux:hdrgainmap|HDRGainMapVersion|urn:iso:std:iso:ts:21496:-1"
+    rb"|infe.{8}tmap",
+    re.DOTALL,
 )
 GAIN_MAP_NOTE = "has a gain map for HDR screens, which is left out; its standard picture is restored"
 
