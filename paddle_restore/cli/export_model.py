@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     folder = args.save_inference_dir
     preprocess = preprocess_of(config)
     inside = args.noise == "inside"
-    package = export(model, folder, config.model.id, preprocess, inside, args.format, args.legacy)
+    metrics = config.eval.metrics
+    package = export(model, folder, config.model.id, preprocess, inside, args.format, args.legacy, metrics)
     for check in package.checks:
         shape = list(check.input_shape)
         print(f"checked {check.graph} on input {shape}: largest difference {check.max_difference:.2e}")

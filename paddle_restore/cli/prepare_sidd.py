@@ -23,11 +23,17 @@ LQ_SETTINGS = "lq.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="what", required=True)
 
-    patches = commands.add_parser("patches", help="random patches of every pair of SIDD_Medium_Srgb/Data")
+    patches = commands.add_parser("patches", help="patches of every pair of SIDD_Medium_Srgb/Data")
     patches.add_argument("--src", type=Path, required=True, metavar="DIR", help="SIDD_Medium_Srgb/Data")
     patches.add_argument("--dst", type=Path, required=True, metavar="DIR", help="gets input/, groundtruth/")
     patches.add_argument("--size", type=positive, default=256, help="side of a patch")
-    patches.add_argument("--num", type=positive, default=300, help="patches of each picture")
+    patches.add_argument("--num", type=positive, default=300, help="random patches of each picture")
+    patches.add_argument(
+        "--overlap",
+        type=int,
+        metavar="N",
+        help="cut a grid of all patches that overlap by N pixels, instead of random ones",
+    )
     patches.add_argument("--seed", type=int, default=0)
 
     valid = commands.add_parser("valid", help="the .mat files of blocks -> PNG pairs, or results -> .mat")
@@ -55,8 +61,19 @@ def run(args: argparse.Namespace) -> int:
 def _patches(args: argparse.Namespace) -> int:
     pairs = sidd.source_pairs(args.src)
     settings = {"size": args.size, "num": args.num, "seed": args.seed}
+    if args.overlap is not None:
+        if not 0 <= args.overlap < args.size:
+            raise UserError(f"patches: --overlap must be from 0 to {args.size - 1}, not {args.overlap}")
+        settings = {"size": args.size, "overlap": args.overlap}
     _keep_settings(args.dst / SETTINGS, settings)
-    cut = partial(sidd.cut_patches, folder=args.dst, size=args.size, count=args.num, seed=args.seed)
+    cut = partial(
+        sidd.cut_patches,
+        folder=args.dst,
+        size=args.size,
+        count=args.num,
+        seed=args.seed,
+        overlap=args.overlap,
+    )
     errors = errors_of(cut, pairs, args.workers, "patches")
     return _result(errors, f"{len(pairs) - len(errors)} of {len(pairs)} pairs cut to {args.dst}")
 

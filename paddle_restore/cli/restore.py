@@ -106,7 +106,7 @@ class Predict:
         averaging, batch_size = averaging_of(args), args.batch_size
         network = EagerNetwork(model)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
-        return _restore(Restorer.of(forward, preprocess_of(config)), args)
+        return _restore(Restorer.of(forward, preprocess_of(config), config.eval.metrics), args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ Lamba and Mitra, "Restoring Extremely Dark Images in Real Time", CVPR 2021, Eq. 
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Literal, Optional
 
 import cv2
 import numpy as np
@@ -22,11 +22,18 @@ _TABLE = np.append(_WEIGHTS, np.zeros(256 - _BINS)).astype(np.float32)
 _CHUNK = 1 << 16  # values at a time, so that the working set stays in the processor's cache
 
 
-def estimate_ratio(values: np.ndarray, counts: Optional[np.ndarray] = None, m: float = 1.0) -> float:
-    """Return the ratio, in [1, 300], of a normalised mosaic or packed frame ([0, 1], any shape).
+def estimate_ratio(
+    values: np.ndarray,
+    counts: Optional[np.ndarray] = None,
+    m: float = 1.0,
+    limited: Literal["product", "estimate"] = "product",
+) -> float:
+    """Return the ratio of a normalised mosaic or packed frame ([0, 1], any shape).
 
     `counts` is how often each value occurs, so that a frame can be given as its histogram
-    (`RawImage.histogram`). `m` is a factor of the result; the authors use 1, 5 and 8.
+    (`RawImage.histogram`). `m` is a factor of the result; the authors use 1, 5 and 8. Their training code
+    limits the product to [1, 300]. Their demo limits the estimate and multiplies by `m` afterwards
+    (`limited="estimate"`), so that it amplifies up to 2400 times.
     """
     if counts is None:
         weight, light = _weigh_pixels(np.ravel(values).astype(np.float32, copy=False))
@@ -35,7 +42,9 @@ def estimate_ratio(values: np.ndarray, counts: Optional[np.ndarray] = None, m: f
         weights = _WEIGHTS[np.searchsorted(_EDGES, values, side="right") - 1] * counts.ravel()
         weight, light = float(weights.sum()), float(weights @ values)
     if light <= 0:
-        return LIMITS[1]
+        return LIMITS[1] * (m if limited == "estimate" else 1)
+    if limited == "estimate":
+        return m * float(np.clip(0.01 * weight / light, *LIMITS))
     return float(np.clip(0.01 * m * weight / light, *LIMITS))
 
 

@@ -38,7 +38,10 @@ class WorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Order:
-    """Which samples each process takes at each iteration: a pure function of the seed."""
+    """Which samples each process takes at each iteration: a pure function of the seed.
+
+    The processes share an epoch's samples, or with `shared` False each visits all of them.
+    """
 
     samples: int
     batch_size: int
@@ -46,20 +49,27 @@ class Order:
     rank: int = 0
     world: int = 1
     first_epoch: int = 0
+    shared: bool = True
 
     @property
     def iterations(self) -> int:
         """Iterations of an epoch; the last batch is filled up from the epoch's beginning."""
-        return ceil_div(self.samples, self.batch_size * self.world)
+        return ceil_div(self.samples, self.batch_size * (self.world if self.shared else 1))
 
     def batch(self, iteration: int) -> list[tuple[int, int]]:
-        """Return (epoch, index) of each of this process's samples; iterations count from 0."""
+        """Return (epoch, index) of each of this process's samples; iterations count from 0.
+
+        Where each process visits all samples, `epoch` differs between processes, because every random choice
+        about a sample follows from it.
+        """
         epochs, step = divmod(iteration, self.iterations)
         epoch = self.first_epoch + epochs
-        shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
         # Process r takes the r-th part of the joint batch, so that two processes with half the batch each
         # see what one process sees.
         first = (step * self.world + self.rank) * self.batch_size
+        if not self.shared:
+            epoch, first = epoch * self.world + self.rank, step * self.batch_size
+        shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
         return [(epoch, int(shuffled[i % self.samples])) for i in range(first, first + self.batch_size)]
 
 

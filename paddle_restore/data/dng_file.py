@@ -16,7 +16,7 @@ from paddle_restore.arithmetic import ceil_div, round_up
 from paddle_restore.data.lossless_jpeg import lossless_jpegs
 from paddle_restore.data.metadata import COLOUR_FILTER_ARRAY, MAIN, Directories, merged, pack_block
 
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
 """Types of a tag's values."""
 
 Tags = dict[int, tuple[int, Any]]

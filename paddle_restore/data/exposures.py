@@ -6,6 +6,8 @@ augmentation, the cache, and synthetic noise instead of short exposures.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,11 @@ class ExposureOptions(RawOptions, DatasetOptions):
     noise: Optional[NoiseOptions] = Field(
         None, description="compute the short exposures from the long ones, with synthetic noise"
     )
+    visit: Literal["scene", "short"] = Field(
+        "scene",
+        description="what an epoch visits once: every scene, with one of its short files at random, or every "
+        "short file",
+    )
     cache: Optional[Path] = Field(None, description="folder of decoded frames, filled during training")
     limit: Optional[int] = Field(None, gt=0, description="number of scenes (training) or pairs; default: all")
 
@@ -56,6 +63,7 @@ class RawPair:
 
     group    under which the report lists the pair, such as x100
     counted  False leaves the pair out of the means
+    picture  name of the pictures that are written of it; "" for that of the file
     """
 
     short: Optional[Path]
@@ -63,6 +71,7 @@ class RawPair:
     ratio: float
     group: str = ""
     counted: bool = True
+    picture: str = ""
 
     @property
     def name(self) -> str:
@@ -70,7 +79,10 @@ class RawPair:
 
 
 class ExposuresTrain:
-    """Training samples: an epoch visits every long exposure once, with a random short one of it."""
+    """Training samples: an epoch visits every long exposure once, with a random short one of it.
+
+    With `visit: short` it visits every short file instead. `limit` counts long exposures in both cases.
+    """
 
     def __init__(
         self, options: ExposureOptions, spec: ModelSpec, pairs: Sequence[RawPair], crop: Optional[int] = None
@@ -85,6 +97,8 @@ class ExposuresTrain:
         for pair in pairs:
             scenes.setdefault(pair.long, []).append(pair)
         self.scenes = list(scenes.values())[: options.limit]
+        if options.visit == "short":
+            self.scenes = [[pair] for scene in self.scenes for pair in scene]
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -140,6 +154,7 @@ class ExposuresEval:
         self.pairs = list(pairs)[: options.limit]
         if not any(pair.counted for pair in self.pairs):
             raise UserError(f"{options.root / options.eval_list}: data.exclude leaves no picture to count")
+        self.pictures = _picture_names(self.pairs, options.root)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -163,10 +178,29 @@ class ExposuresEval:
             # The authors' baseline: the short frame scaled to the target's mean.
             "baseline": np.clip(amplified * (target.mean() / max(amplified.mean(), 1e-8)), 0, 1),
             "name": pair.name,
+            "picture": self.pictures[index],
             "ratio": np.float32(ratio),
             "group": pair.group,
             "counted": pair.counted,
         }
+
+
+def _picture_names(pairs: Sequence[RawPair], root: Path) -> list[str]:
+    """Name the pictures of each pair. Equal names get their folder below `root`, then a number."""
+    names = [pair.picture or pair.name for pair in pairs]
+    count, used = Counter(names), set[str]()
+    for index, pair in enumerate(pairs):
+        name = names[index]
+        if count[name] > 1:
+            folder = Path(os.path.relpath((pair.short or pair.long).parent, root))
+            name = "_".join([*folder.parts, name])
+        numbered, number = name, 1
+        while numbered in used:
+            number += 1
+            numbered = f"{name}_{number}"
+        names[index] = numbered
+        used.add(numbered)
+    return names
 
 
 def _frames(options: ExposureOptions, fill: bool) -> Frames:
@@ -179,7 +213,7 @@ def _frames(options: ExposureOptions, fill: bool) -> Frames:
 def _amplification(raw: RawImage, known: float, options: ExposureOptions) -> float:
     """Return the factor of a dark frame; with synthetic noise, of its crop."""
     if options.ratio == "auto":
-        return estimate_ratio(*raw.histogram(), m=options.amplifier_m)
+        return estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
     return known
 
 

@@ -122,6 +122,11 @@ class SIDPair:
     def scene(self) -> str:
         return parse_name(self.short)["scene"]
 
+    @property
+    def frame(self) -> str:
+        """Place of the short file in its burst: 00, 01, ..."""
+        return parse_name(self.short)["frame"]
+
     def ratio(self, max_ratio: float = 300.0) -> float:
         """Return the amplification: long over short exposure time, at most `max_ratio`."""
         long, short = (float(parse_name(path)["seconds"]) for path in (self.long, self.short))

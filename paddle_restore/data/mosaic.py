@@ -89,6 +89,16 @@ class RawImage:
             self._normalise(values, colour, ratio, clip, plane)
         return out if self.kind == "bayer" else _interleave_cells(out)
 
+    def signal(self) -> np.ndarray:
+        """Return (mosaic - black) / (white - black) packed like `packed`, float32, not clipped; Bayer."""
+        planes = self._bayer_planes()
+        out = np.empty((len(planes), *planes[0][1].shape), np.float32)
+        for plane, (colour, values) in zip(out, planes):
+            black = np.float32(self.black_level[colour])
+            np.subtract(values, black, out=plane, dtype=np.float32)
+            plane /= np.float32(self.white_level) - black
+        return out
+
     def normalised(self, ratio: float = 1.0, clip: bool = True) -> np.ndarray:
         """Normalise and amplify without packing: float32 (1, H, W), [0, 1], or 0 and more without `clip`."""
         out = np.empty((1, *self.mosaic.shape), np.float32)

@@ -21,3 +21,8 @@ class RawOptions(Options):
     )
     max_ratio: float = Field(300.0, gt=0, description="largest amplification by exposure times")
     amplifier_m: Literal[1, 5, 8] = Field(1, description="factor m of an estimated ratio")
+    amplifier_limited: Literal["product", "estimate"] = Field(
+        "product",
+        description="what is limited to 300: the estimate times m, as Lamba's authors do in training, or the "
+        "estimate alone, as in their demo",
+    )

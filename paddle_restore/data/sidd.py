@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.formats import is_picture
-from paddle_restore.data.image import read_image, write_image
+from paddle_restore.data.image import image_size, read_image, write_image
 from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs, read_pair
 from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError, listed
@@ -49,14 +50,29 @@ def source_pairs(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def cut_patches(pair: tuple[Path, Path], folder: Path, size: int, count: int, seed: int) -> None:
+def cut_patches(
+    pair: tuple[Path, Path],
+    folder: Path,
+    size: int,
+    count: int,
+    seed: int,
+    overlap: Optional[int] = None,
+) -> None:
     """Write `count` random windows of a pair to folder/input and folder/groundtruth.
 
-    The windows depend on the seed and the file's name only. Patches that exist are kept. Raises UserError
-    for unreadable or too small files.
+    The windows depend on the seed and the file's name only. With `overlap` they are a grid of all windows
+    that overlap by so many pixels instead, as MIRNetV2's authors cut them. Patches that exist are kept.
+    Raises UserError for unreadable or too small files.
     """
     match = _SOURCE.match(pair[0].stem)
     stem = f"{match['id']}_{match['number']}" if match else pair[0].stem
+    corners: list[tuple[int, int]] = []
+    if overlap is not None:
+        height, width = image_size(pair[0])
+        if min(height, width) >= size:
+            rows, columns = (grid_starts(side, size, overlap) for side in (height, width))
+            corners = [*product(rows, columns)]
+            count = len(corners)
     names = [f"{stem}_{number:03d}.png" for number in range(1, count + 1)]
     missing = [
         index
@@ -70,12 +86,19 @@ def cut_patches(pair: tuple[Path, Path], folder: Path, size: int, count: int, se
     if min(height, width) < size:
         raise UserError(f"{pair[0]}: {width}x{height} pixels are smaller than the patch of {size}")
     rng = np.random.default_rng([seed, zlib.crc32(stem.encode())])
-    tops = rng.integers(height - size + 1, size=count)
-    lefts = rng.integers(width - size + 1, size=count)
+    if not corners:
+        tops = rng.integers(height - size + 1, size=count)
+        corners = [*zip(tops, rng.integers(width - size + 1, size=count))]
     for index in missing:
-        window = np.s_[tops[index] : tops[index] + size, lefts[index] : lefts[index] + size]
+        top, left = corners[index]
+        window = np.s_[top : top + size, left : left + size]
         write_image(folder / CLEAN / names[index], clean[window])
         write_image(folder / NOISY / names[index], noisy[window])
+
+
+def grid_starts(length: int, size: int, overlap: int) -> list[int]:
+    """Return where windows of `size` begin along a side; the last one ends with the side."""
+    return [*range(0, length - size, size - overlap), length - size]
 
 
 def read_blocks(path: Path, variable: str) -> np.ndarray:

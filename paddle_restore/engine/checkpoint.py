@@ -19,7 +19,7 @@ import yaml
 
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.engine.config import Config
-from paddle_restore.engine.logging import METRICS, NONFINITE, TEXT, VISUALDL
+from paddle_restore.engine.logging import METRICS, NONFINITE, PICTURES, TEXT, VISUALDL
 from paddle_restore.engine.optim import Plan
 from paddle_restore.engine.state import RunState
 from paddle_restore.engine.step import Step
@@ -29,6 +29,7 @@ from paddle_restore.weights import load_into, load_pdparams, load_pickle, tensor
 
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = "model.pdparams", "model_ema.pdparams", "model.pdopt", "state.json"
 RECIPE = "config.yml"
+_FOLDERS = ("latest", "best_model", VISUALDL, PICTURES)
 
 # A run cannot be resumed after one of these has changed: its weights or optimiser states would not fit.
 _FIXED = ("model.", "seed", "optimizer.kind", "objective.kind", "data.kind")
@@ -71,7 +72,7 @@ def empty_folder(folder: Path) -> None:
         name = path.name.lstrip(".").split(".")[0]  # of a checkpoint whose writing was interrupted too
         if path.name in (RECIPE, TEXT, METRICS, NONFINITE):
             path.unlink()
-        elif path.is_dir() and (name in ("latest", "best_model", VISUALDL) or name.startswith("iter_")):
+        elif path.is_dir() and (name in _FOLDERS or name.startswith("iter_")):
             shutil.rmtree(path)
 
 
@@ -206,14 +207,15 @@ def process_changes(checkpoint: Path, state: RunState, plan: Plan) -> list[str]:
     Raises UserError if the run has fewer iterations now than are done.
     """
     done, before = state.iteration, state.joint_batch
-    each = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order.batch_size
+    order = plan.stage_at(min(max(done, 1), plan.iterations) - 1).order
+    each = order.batch_size
     now = each * plan.world
     if before is None or (before, state.processes) == (now, plan.world):
         return []
     line = (
         f"processes: {state.processes} -> {plan.world}, {each} samples each, joint batch: {before} -> {now}"
     )
-    if before == now:
+    if before == now and order.shared:
         return [f"{line}: nothing else changes"]
     if done > plan.iterations:
         raise UserError(

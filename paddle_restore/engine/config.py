@@ -35,12 +35,15 @@ class OptimizerOptions(Options):
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="L2 added to the gradient; decoupled for adamw")
     clip_norm: Optional[float] = Field(None, gt=0, description="largest global norm of the gradient")
+    clip_tensor_norm: Optional[float] = Field(
+        None, gt=0, description="largest norm of the gradient of each weight tensor by itself"
+    )
     clip_value: Optional[float] = Field(None, gt=0, description="largest magnitude of a gradient's elements")
 
     @model_validator(mode="after")
     def _one_clip(self) -> OptimizerOptions:
-        if self.clip_norm and self.clip_value:
-            raise ValueError("set either clip_norm or clip_value")
+        if sum(map(bool, (self.clip_norm, self.clip_tensor_norm, self.clip_value))) > 1:
+            raise ValueError("set one of clip_norm, clip_tensor_norm and clip_value")
         return self
 
 
@@ -94,6 +97,12 @@ class EmaOptions(Options):
 class MixupOptions(Options):
     beta: float = Field(1.2, gt=0, description="weights are drawn from Beta(beta, beta)")
     from_epoch: int = Field(1, gt=0, description="the first epoch that blends; epochs count from 1")
+    weight_of: Literal["sample", "batch"] = Field(
+        "sample", description="a weight for each sample, or one for the whole batch"
+    )
+    share: float = Field(
+        1.0, gt=0, le=1, description="share of the batches that are blended, drawn at random"
+    )
 
 
 class TrainOptions(Options):
@@ -105,6 +114,11 @@ class TrainOptions(Options):
         None,
         gt=0,
         description="total batch of lr and iterations, which are scaled to the actual one",
+    )
+    each_process: Literal["part", "all"] = Field(
+        "part",
+        description="samples that each process visits in an epoch: its part of them, or all of them in an "
+        "order of its own",
     )
     num_workers: int = Field(0, ge=0, description="processes that read samples")
     max_unreadable: int = Field(
@@ -135,6 +149,11 @@ class SaveOptions(Options):
     keep_every: Optional[float] = Field(None, gt=0, description="epochs (or iterations) between iter_N/")
     keep_at: tuple[int, ...] = Field((), description="also write iter_N/ at these iterations")
     keep_last: Optional[int] = Field(None, gt=0, description="how many of the newest iter_N/ stay")
+    pictures_every: Optional[float] = Field(
+        None,
+        gt=0,
+        description="epochs (or iterations) between batches whose targets and outputs go to pictures/",
+    )
     on_error: Literal["continue", "stop"] = Field(
         "continue",
         description="if a checkpoint cannot be written (full disk): train on until the next, or stop",
@@ -149,6 +168,12 @@ class EvalOptions(Options):
     metrics: tuple[str, ...] = Field(("psnr", "ssim_rgb_matlab"), min_length=1)
     best: Optional[str] = Field(None, description="metric that chooses best_model/; default: the first")
     ema: bool = Field(False, description="measure the averaged weights (train.ema) instead of the last ones")
+    border: int = Field(
+        0,
+        ge=0,
+        description="pixels at each side that evaluations during training leave out; tools/eval.py measures "
+        "whole pictures",
+    )
     pictures: int = Field(2, ge=0, description="pictures in the VisualDL log from each evaluation")
 
     @model_validator(mode="after")

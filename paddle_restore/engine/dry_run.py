@@ -54,7 +54,8 @@ def _eval_step(trainer: Trainer) -> str:
     metrics, sample = trainer.config.eval.metrics, trainer.eval_set.sample(0)
     start = time.perf_counter()
     with trainer.step.precision():
-        row, pictures = measure_picture(EagerNetwork(trainer.step.model), trainer.spec, sample, metrics)
+        network, border = EagerNetwork(trainer.step.model), trainer.config.eval.border
+        row, pictures = measure_picture(network, trainer.spec, sample, metrics, border=border)
     seconds = time.perf_counter() - start
     values = ", ".join(f"{name} {row[name]:.4f}" for name in metrics)
     output = pictures["out"].transpose(2, 0, 1)

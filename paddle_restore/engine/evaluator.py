@@ -23,13 +23,14 @@ from paddle_restore.models.spec import ModelSpec
 BASELINE = "baseline"
 
 Row = dict[str, Any]
-"""One picture's name, group, whether it is counted, its metrics by name, and under BASELINE the input's."""
+"""One picture's name, the name of its written files (`picture`), group, whether it is counted, its metrics by
+name, and under BASELINE the input's."""
 
 Pictures = dict[str, np.ndarray]
 """{input, out, gt: (H, W, 3) in [0, 1]}; without gt where the sample has no target."""
 
-OnPicture = Callable[[str, Pictures], None]
-"""Gets a picture's name and its pictures."""
+OnPicture = Callable[[Row, Pictures], None]
+"""Gets a picture's row and its pictures."""
 
 
 def evaluate(
@@ -42,6 +43,7 @@ def evaluate(
     on_picture: Optional[OnPicture] = None,
     averaging: Optional[Averaging] = None,
     stop: Optional[StopRequest] = None,
+    border: int = 0,
 ) -> list[Row]:
     """Return a row for each picture, in the dataset's order.
 
@@ -56,10 +58,10 @@ def evaluate(
         for index in tqdm(indices, desc="eval", leave=False, disable=None if rank == 0 else True):
             if stop and stop.requested:
                 break
-            row, pictures = measure_picture(network, spec, dataset.sample(index), metrics, averaging)
+            row, pictures = measure_picture(network, spec, dataset.sample(index), metrics, averaging, border)
             rows.append({"index": index, **row})
             if on_picture:
-                on_picture(row["name"], pictures)
+                on_picture(row, pictures)
     except UserError as error:
         failures.append(error)
     # A process that raised at once would leave the others waiting for it.
@@ -77,8 +79,9 @@ def measure_picture(
     sample: Sample,
     metrics: tuple[str, ...],
     averaging: Optional[Averaging] = None,
+    border: int = 0,
 ) -> tuple[Row, Pictures]:
-    """Restore and measure one sample of an evaluation dataset.
+    """Restore and measure one sample of an evaluation dataset; `border` pixels at each side are not measured.
 
     Raises UserError if a metric needs a target and the sample has none.
     """
@@ -93,15 +96,23 @@ def measure_picture(
     if "develop" in sample:
         planes = {name: sample["develop"](values) for name, values in planes.items()}
     pictures = {name: picture.transpose(1, 2, 0) for name, picture in planes.items()}
-    reference = pictures.get("gt")
+    measured = {name: _without_border(picture, border) for name, picture in pictures.items()}
     row = {
         "name": sample["name"],
+        "picture": sample.get("picture", sample["name"]),
         "group": sample.get("group", ""),
         "counted": sample.get("counted", True),
-        **measure(pictures["out"], reference, metrics),
-        BASELINE: measure(pictures["input"], reference, metrics),
+        **measure(measured["out"], measured.get("gt"), metrics),
+        BASELINE: measure(measured["input"], measured.get("gt"), metrics),
     }
     return row, pictures
+
+
+def _without_border(picture: np.ndarray, border: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    if min(height, width) <= 2 * border:
+        raise UserError(f"eval.border: {border} pixels at each side leave nothing of {width}x{height}")
+    return picture[border : height - border, border : width - border]
 
 
 def means(rows: list[Row], metrics: tuple[str, ...]) -> dict[str, float]:
@@ -129,10 +140,10 @@ def picture_saver(folder: Path) -> OnPicture:
     """Write NAME_out.png, NAME_gt.png and NAME_scale.png (the baseline) of every picture into `folder`."""
     make_folder(folder)
 
-    def save(name: str, pictures: Pictures) -> None:
+    def save(row: Row, pictures: Pictures) -> None:
         for kind, picture in pictures.items():
             suffix = "scale" if kind == "input" else kind
-            write_image(folder / f"{name}_{suffix}.png", to_integer(picture))
+            write_image(folder / f"{row['picture']}_{suffix}.png", to_integer(picture))
 
     return save
 

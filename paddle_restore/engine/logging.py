@@ -32,6 +32,7 @@ from paddle_restore.engine.state import LossSums, RunState
 from paddle_restore.quiet import say
 
 TEXT, METRICS, NONFINITE, VISUALDL = "train.log", "metrics.jsonl", "nonfinite.jsonl", "vdl"
+PICTURES = "pictures"
 VISUALDL_FILE = f"{VISUALDL}/vdlrecords.log"  # VisualDL only reads files with vdlrecords in the name
 
 

@@ -43,7 +43,15 @@ class Plan:
         self.stages: list[Stage] = []
         first = epoch = 0
         for part in train.stages or (train,):
-            order = Order(samples, part.batch_size, config.seed, rank, world, first_epoch=epoch)
+            order = Order(
+                samples,
+                part.batch_size,
+                config.seed,
+                rank,
+                world,
+                first_epoch=epoch,
+                shared=train.each_process == "part",
+            )
             length = part.epochs * order.iterations if part.epochs else part.iterations
             assert length  # the schema checks it
             self.stages.append(Stage(first, first + length, order, getattr(part, "crop", None)))
@@ -57,6 +65,7 @@ class Plan:
         # A run resumes from latest/, so that is written together with every iter_N/.
         self.save_points = self.due(save.every or (1 if self.unit == "epoch" else 1000)) | self.keep_points
         self.eval_points = self.due(config.eval.every, config.eval.at)
+        self.picture_points = self.due(save.pictures_every, last=False)
 
     def stage_at(self, iteration: int) -> Stage:
         return next(stage for stage in self.stages if iteration < stage.last)
@@ -175,6 +184,8 @@ def build_optimizer(options: OptimizerOptions, parameters: list[paddle.Tensor]) 
 def _clip(options: OptimizerOptions) -> Any:
     if options.clip_norm:
         return paddle.nn.ClipGradByGlobalNorm(options.clip_norm)
+    if options.clip_tensor_norm:
+        return paddle.nn.ClipGradByNorm(options.clip_tensor_norm)
     return paddle.nn.ClipGradByValue(options.clip_value) if options.clip_value else None
 
 

@@ -148,8 +148,9 @@ def mixup(
     """Return the batch with every sample's input, target and lq blended with another sample's.
 
     Source: Zhang et al., "mixup", ICLR 2018; MIRNet and MIRNetV2 blend inputs and targets alike, with a
-    weight for each sample from Beta(1.2, 1.2). `epoch` counts from 1: before `options.from_epoch`, or
-    without options, the batch is returned as it is.
+    weight for each sample (MIRNetV2's authors: for each batch) from Beta(1.2, 1.2). `epoch` counts from 1:
+    before `options.from_epoch`, without options, and where `options.share` leaves it out, the batch is
+    returned as it is.
 
     Partners and weights follow from `position`, (seed, iteration), so a resumed run draws the same. The
     partners come from the joint batch of all processes, so that several processes blend as one would.
@@ -159,11 +160,15 @@ def mixup(
         return batch
     # The last two numbers keep this generator apart from those of the samples, (seed, epoch, index).
     rng = np.random.default_rng([*position, 0, 1])
+    if options.share < 1 and rng.random() >= options.share:
+        return batch
     count = len(batch["name"])
     own = slice(rank * count, (rank + 1) * count)
     partners = paddle.to_tensor(rng.permutation(count * world)[own])
-    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))[own]
-    weights = paddle.to_tensor(drawn.astype(np.float32))
+    drawn = rng.beta(options.beta, options.beta, (count * world, 1, 1, 1))
+    if options.weight_of == "batch":
+        drawn[:] = drawn[0]
+    weights = paddle.to_tensor(drawn[own].astype(np.float32))
 
     def blend(pictures: paddle.Tensor) -> paddle.Tensor:
         joint = distributed.joint_batch(pictures, world)

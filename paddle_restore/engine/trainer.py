@@ -9,10 +9,12 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import paddle
 
 from paddle_restore.data.batches import UNREADABLE, Order, WorkerError, batches, seed_all
 from paddle_restore.data.datasets import DATASETS, TrainDataset
+from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
 from paddle_restore.engine.checkpoint import (
     AVERAGE,
@@ -26,8 +28,8 @@ from paddle_restore.engine.checkpoint import (
     write_recipe,
 )
 from paddle_restore.engine.config import Config, scale_to_batch
-from paddle_restore.engine.evaluator import Pictures, evaluate, means, report, side_by_side
-from paddle_restore.engine.logging import NONFINITE, Meter, RunLog
+from paddle_restore.engine.evaluator import Pictures, Row, evaluate, means, report, side_by_side
+from paddle_restore.engine.logging import NONFINITE, PICTURES, Meter, RunLog
 from paddle_restore.engine.optim import Plan, Stage, build_schedule
 from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.engine.state import Best, RunState
@@ -193,6 +195,8 @@ class Trainer:
                 self.log.text(meter.line(*position, lr, plan.iterations - done))
                 self.log.scalars("train", done, {"epoch": epoch, "lr": lr, **meter.mean_losses()})
                 meter.reset()
+            if done in plan.picture_points:
+                self._write_pictures(batch)
             if result.unreadable:
                 self._count_unreadable(unreadable)
             self.after_iteration(result.stop)
@@ -269,10 +273,10 @@ class Trainer:
         options, state = self.config.eval, self.state
         shown = 0
 
-        def show(name: str, pictures: Pictures) -> None:
+        def show(row: Row, pictures: Pictures) -> None:
             nonlocal shown
             if self.is_rank0 and shown < options.pictures:
-                self.log.picture(f"eval/{name}", state.iteration, side_by_side(pictures))
+                self.log.picture(f"eval/{row['name']}", state.iteration, side_by_side(pictures))
                 shown += 1
 
         self._check_weights()
@@ -286,6 +290,7 @@ class Trainer:
                 self.plan.world,
                 on_picture=show,
                 stop=self.stop,
+                border=options.border,
             )
         self.result = means(rows, options.metrics)
         values = ", ".join(f"{name}: {value:.4f}" for name, value in self.result.items())
@@ -330,6 +335,25 @@ class Trainer:
             raise failure or UserError(f"{self.folder / name}: checkpoint not written by rank 0")
         self.log.text(f"warning: {failure}; training goes on")
         return False
+
+    def _write_pictures(self, batch: Batch) -> None:
+        """Write target and output of rank 0's samples, side by side, to pictures/ITERATION/NAME.jpg."""
+        if not self.is_rank0 or "target" not in batch:
+            return
+        inputs = [batch[key].numpy() for key in ("input", "noise") if key in batch]
+        with self.step.precision():
+            outputs = EagerNetwork(self.step.model)(*inputs)
+        if outputs.shape[1] != 3:
+            return  # planes of a raw frame
+        ratios = batch["ratio"].tolist() if "ratio" in batch else [None] * len(outputs)
+        folder = self.folder / PICTURES / str(self.state.iteration)
+        for name, ratio, target, output in zip(batch["name"], ratios, batch["target"].numpy(), outputs):
+            name = name if ratio is None else f"{name}_{int(ratio)}"
+            pair = np.concatenate([target, output], axis=2).transpose(1, 2, 0)
+            try:
+                write_image(folder / f"{name}.jpg", to_integer(pair))
+            except UserError as error:
+                self.log.text(f"warning: {error}; training goes on")
 
     # ---- faults
 

@@ -15,7 +15,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import Network, open_network
 from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.onnx_export import require_onnx, write_onnx
-from paddle_restore.inference.package import FILE, GRAPHS, STEM, Check, Graph, Package, Preprocess
+from paddle_restore.inference.package import FILE, GRAPHS, METRICS, STEM, Check, Graph, Package, Preprocess
 from paddle_restore.metrics.complexity import measure_cost
 from paddle_restore.models.spec import ModelSpec
 
@@ -32,12 +32,13 @@ def export(
     noise_inside: bool = False,
     format: str = "paddle",
     legacy: bool = False,
+    metrics: tuple[str, ...] = METRICS,
 ) -> Package:
     """Trace `model` (with `.spec`) for any batch, height and width, check it, and fill `folder`.
 
     The noise of a latent is the graph's second input, `noise`, or drawn by the graph itself.
     `format` is `paddle`, `onnx` or `all`; `legacy` writes Paddle's graph as `model.pdmodel`, which
-    PaddlePaddle 2.6 reads too.
+    PaddlePaddle 2.6 reads too. `metrics` are the protocols that compare pictures with references.
 
     The folder appears whole or not at all. Raises UserError where a graph, run by Paddle Inference or
     ONNX Runtime, differs from the network's own code by more than `TOLERANCE` on any of three sizes.
@@ -65,6 +66,7 @@ def export(
             name=name,
             spec=spec.to_dict(),
             preprocess=preprocess,
+            metrics=metrics,
             graph=_write_graphs(eager.model, inputs, inner, graphs, legacy),
             paddle=paddle.__version__,
             cost=cost,

@@ -21,6 +21,9 @@ STEM = "model"
 GRAPHS = {"paddle": ("paddle",), "onnx": ("onnx",), "all": ("paddle", "onnx")}
 """The formats of an export, and the graphs that each writes."""
 
+METRICS = ("psnr", "ssim_rgb_matlab")
+"""Protocols by which files are compared with references where nothing else is said."""
+
 # Unused keys of earlier versions, with the only value that each could have.
 _FORMER = {("preprocess", "padding"): "reflect", ("postprocess", "clip"): [0, 1]}
 
@@ -70,6 +73,9 @@ class Package(Options):
     name: str
     spec: dict[str, Any]
     preprocess: Preprocess = Preprocess()
+    metrics: tuple[str, ...] = Field(
+        METRICS, max_length=20, description="the recipe's metrics, for references given with --target"
+    )
     graph: Graph
     checks: tuple[Check, ...] = ()
     cost: Optional[Cost] = Field(None, description="parameters and operations, counted at export")

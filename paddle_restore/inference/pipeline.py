@@ -29,8 +29,6 @@ from paddle_restore.inference.sheet import Sheet
 from paddle_restore.metrics import evaluate
 from paddle_restore.quiet import say_error
 
-METRICS = ("psnr", "ssim_rgb_matlab")
-
 
 def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> int:
     """Restore all files and print a line for each; return the exit code.
@@ -52,7 +50,9 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
         _report(task, options.summary, pipeline.single)
     done = [task for task in todo if not task.error]
     if options.target and done:
-        print(_line("mean", {name: float(np.mean([t.scores[name] for t in done])) for name in METRICS}))
+        print(
+            _line("mean", {name: float(np.mean([t.scores[name] for t in done])) for name in restorer.metrics})
+        )
     if options.compare and pipeline.sheet.rows:
         sheet = options.compare
         if world > 1:  # each process has its own files to show
@@ -166,7 +166,7 @@ class Pipeline:
             with _step(task):
                 target = self._target(task.path)
                 if target is not None:
-                    task.scores = _compare(task, target)
+                    task.scores = _compare(task, target, self.restorer.metrics)
                 self.restorer.write(task.restored, task.output, depth, keep_metadata)
             task.restored = None  # the pictures of a long list do not fit into memory
         return batch
@@ -216,13 +216,13 @@ def _known_ratio(restorer: Restorer, path: Path, target: Path) -> Optional[float
     return min(long / short, restorer.preprocess.max_ratio) if short > 0 and long > 0 else None
 
 
-def _compare(task: FileTask, target: Path) -> dict[str, float]:
+def _compare(task: FileTask, target: Path, metrics: tuple[str, ...]) -> dict[str, float]:
     assert task.restored
     reference, picture = read_reference(target), to_float(task.restored.picture)
     if reference.shape != picture.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (reference.shape, picture.shape)]
         raise UserError(f"{target}: has {sizes[0]} pixels, but {task.path} gives {sizes[1]}")
-    return evaluate(picture, reference, METRICS)
+    return evaluate(picture, reference, metrics)
 
 
 def _depth(task: FileTask) -> int:

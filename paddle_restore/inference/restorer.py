@@ -20,7 +20,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
-from paddle_restore.inference.package import Preprocess, read_package
+from paddle_restore.inference.package import METRICS, Package, Preprocess, read_package
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.shipped import PICTURES, is_shipped, shipped_folder
@@ -90,12 +90,13 @@ class Restorer:
         if model is None or (weights is None and not Path(model).is_dir() and is_shipped(str(model))):
             model = shipped_folder(str(model or PICTURES))
         if Path(model).is_dir():
-            network, spec, self.preprocess, own_noise = _open_folder(
+            network, package, own_noise = _open_folder(
                 Path(model), weights, backend or DEFAULT, device, precision, threads
             )
+            spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
             network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
-            self.preprocess, own_noise = Preprocess(), False
+            self.preprocess, self.metrics, own_noise = Preprocess(), METRICS, False
         if own_noise and isinstance(tile, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
@@ -105,10 +106,10 @@ class Restorer:
         self.forward = Forward(network, spec, averaging, tiling, batch_size, own_noise, strength)
 
     @classmethod
-    def of(cls, forward: Forward, preprocess: Preprocess) -> Restorer:
-        """Make a restorer of a network that is open already."""
+    def of(cls, forward: Forward, preprocess: Preprocess, metrics: tuple[str, ...] = METRICS) -> Restorer:
+        """Make a restorer of a network that is open already; `metrics` compare pictures with references."""
         restorer = cls.__new__(cls)
-        restorer.forward, restorer.preprocess = forward, preprocess
+        restorer.forward, restorer.preprocess, restorer.metrics = forward, preprocess, metrics
         return restorer
 
     @property
@@ -165,7 +166,8 @@ class Restorer:
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if ratio is None:
-            ratio = estimate_ratio(*raw.histogram(), m=self.preprocess.amplifier_m)
+            options = self.preprocess
+            ratio = estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
         return NetworkInput(
             raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, str(raw.path or "")
@@ -237,8 +239,8 @@ def _open_folder(
     device: str,
     precision: str,
     threads: Optional[int],
-) -> tuple[Network, ModelSpec, Preprocess, bool]:
-    """Return the network, its spec and preprocessing, and whether it draws its noise itself."""
+) -> tuple[Network, Package, bool]:
+    """Return the network, the folder's `inference.yml`, and whether the network draws its noise itself."""
     package = read_package(folder)
     if weights is not None:
         raise UserError(f"{folder}: an exported folder has its weights; leave weights away, or name an id")
@@ -247,9 +249,8 @@ def _open_folder(
             f"{folder}: an exported folder runs without the network's code; "
             "for the eager backend name the network's id and its weights"
         )
-    spec = package.model_spec
-    own_noise = bool(spec.latent) and "noise" not in package.graph.inputs
-    return open_network(folder, backend, device, precision, threads), spec, package.preprocess, own_noise
+    own_noise = bool(package.model_spec.latent) and "noise" not in package.graph.inputs
+    return open_network(folder, backend, device, precision, threads), package, own_noise
 
 
 def _open_model(

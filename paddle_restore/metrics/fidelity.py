@@ -123,7 +123,7 @@ def ssim_rgb_matlab(a: np.ndarray, b: np.ndarray) -> float:
 def ssim_skimage_uint8(a: np.ndarray, b: np.ndarray) -> float:
     """SSIM of 8-bit RGB, mean over the channels; valid region of a 7x7 mean, sample covariance.
 
-    scikit-image's defaults on uint8. Published with Lamba.
+    scikit-image's defaults on uint8. The code of Lamba's authors prints it while training.
     """
 
     def blur(x: np.ndarray) -> np.ndarray:
@@ -146,3 +146,9 @@ def ssim_volume_matlab(a: np.ndarray, b: np.ndarray) -> float:
 
     a, b = (np.pad(x, ((5, 5), (5, 5), (0, 0)), mode="edge") for x in (a, b))
     return _mean_ssim(a, b, 11, _to_255, blur)
+
+
+@register(higher_is_better=True)
+def ssim_volume_matlab_uint8(a: np.ndarray, b: np.ndarray) -> float:
+    """`ssim_volume_matlab` of 8-bit RGB: MATLAB's ssim(A, ref) of saved pictures. Published with Lamba."""
+    return ssim_volume_matlab(_to_uint8(a), _to_uint8(b))

@@ -8,6 +8,7 @@ Authors' repository: https://github.com/MohitLamba94/Restoring-Extremely-Dark-Im
 from __future__ import annotations
 
 import copy
+import math
 
 import paddle
 import paddle.nn.functional as F
@@ -26,19 +27,33 @@ class WeightNormConv2D(nn.Layer):
     """A convolution of kernel g v / |v|, the norm taken per output channel (Salimans 2016).
 
     It keeps height and width. `plain()` is the same convolution with the kernel multiplied out.
+
+    Initialised as in the authors' code: Kaiming's normal for a leaky ReLU of `slope` (1: no activation), and
+    PyTorch's default biases, uniform within 1/sqrt(fan-in).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, groups: int = 1, bias: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        groups: int = 1,
+        bias: bool = True,
+        slope: float = 1.0,
+    ):
         super().__init__()
         self.size, self.groups = size, groups
-        self.weight_v = self.create_parameter(
-            [out_channels, in_channels // groups, size, size],
-            default_initializer=nn.initializer.KaimingNormal(negative_slope=0.2, nonlinearity="leaky_relu"),
-        )
+        kaiming = nn.initializer.KaimingNormal(negative_slope=slope, nonlinearity="leaky_relu")
+        shape = [out_channels, in_channels // groups, size, size]
+        self.weight_v = self.create_parameter(shape, default_initializer=kaiming)
         # g starts as |v|, so that the first kernel is the Kaiming one.
         self.weight_g = self.create_parameter([out_channels, 1, 1, 1])
         self.weight_g.set_value(self._norm())
-        self.bias = self.create_parameter([out_channels], is_bias=True) if bias else None
+        self.bias = None
+        if bias:
+            bound = 1 / math.sqrt(math.prod(shape[1:]))
+            uniform = nn.initializer.Uniform(-bound, bound)
+            self.bias = self.create_parameter([out_channels], is_bias=True, default_initializer=uniform)
 
     def _norm(self):
         return self.weight_v.square().sum(axis=[1, 2, 3], keepdim=True).sqrt()
@@ -74,7 +89,10 @@ class DenseBlock(nn.Layer):
     def __init__(self, channels: int, growth: int, depth: int):
         super().__init__()
         self.layers = nn.LayerList(
-            WeightNormConv2D(channels + i * growth, growth, 3, bias=False) for i in range(depth)
+            WeightNormConv2D(
+                channels + i * growth, growth, 3, bias=False, slope=0.2 if i < depth - 1 else 1.0
+            )
+            for i in range(depth)
         )
         self.fuse = WeightNormConv2D(channels + depth * growth, channels, 1, bias=False)
 
@@ -90,7 +108,7 @@ class DenseBlock(nn.Layer):
 class ResidualBlock(nn.Layer):
     def __init__(self, channels: int):
         super().__init__()
-        self.conv1 = WeightNormConv2D(channels, channels, 3)
+        self.conv1 = WeightNormConv2D(channels, channels, 3, slope=0.2)
         self.conv2 = WeightNormConv2D(channels, channels, 3)
 
     def forward(self, x):
@@ -112,7 +130,7 @@ class Lamba(nn.Layer):
         self.coarse_out = WeightNormConv2D(4, 64, 3)
         self.middle = ResidualBlock(64)
         self.join = WeightNormConv2D(128, 32, 3, groups=4)
-        self.expand = WeightNormConv2D(32, 192, 3)
+        self.expand = WeightNormConv2D(32, 192, 3, slope=0.2)
         self.fine = WeightNormConv2D(4, 12, 5)
         self.head = WeightNormConv2D(24, 12, 5)
 

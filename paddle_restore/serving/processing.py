@@ -216,7 +216,7 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         tiling=Tiling(request.tile, memory),
         strength=request.strength,
     )
-    return Restorer.of(forward, restorer.preprocess)
+    return Restorer.of(forward, restorer.preprocess, restorer.metrics)
 
 
 def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:

@@ -119,8 +119,8 @@ def test_eval_prints_a_table_by_ratio_and_saves_pictures(run, tiny_recipe, tmp_p
     final = float(re.search(r"^\[eval\] psnr_uint8: ([\d.]+)", out, re.M)[1])
     recorded = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["psnr_uint8"]
     assert final == pytest.approx(recorded, abs=1e-3)
-    assert {p.name for p in tmp_path.glob("10003_00_0.1s_*")} == {
-        f"10003_00_0.1s_{kind}.png" for kind in ("out", "gt", "scale")
+    assert {p.name for p in tmp_path.glob("10003_00_100_*")} == {
+        f"10003_00_100_{kind}.png" for kind in ("out", "gt", "scale")
     }
 
 
@@ -143,7 +143,7 @@ def test_predict_and_infer_give_the_same_picture(run, exported, tiny_recipe, sid
     eager, graph = (cv2.imread(str(tmp_path / d / f"{file.stem}.png")) for d in ("eager", "graph"))
     assert eager.shape == (95, 110, 3)
     assert np.abs(eager.astype(int) - graph).max() <= 1
-    assert re.search(r"ratio: 100\.0, psnr: [\d.]+, ssim_rgb_matlab: [\d.]+", out)
+    assert re.search(r"ratio: 100\.0, psnr_uint8: [\d.]+, ssim_rgb_matlab: [\d.]+", out)
     for line in (
         "runtime_device: cpu",
         "batch_size: 2",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from paddle_restore.data.image import read_image, write_image
+from paddle_restore.metrics import evaluate
 from paddle_restore.weights import load_pdparams
 from tests.cli.test_chain import command
 
@@ -106,3 +107,23 @@ def test_infer_handles_both_kinds_of_noise(recipe, run, tmp_path, noise):
         shutil.rmtree(tmp_path / "graph")
         command("tools/infer.py", "--model_dir", folder, *words, "--output", tmp_path / "graph")
         assert np.abs(graph - read_image(tmp_path / "graph/0.png")).max() > 1  # drawn anew
+
+
+def test_predict_and_infer_measure_by_the_recipes_protocols(recipe, run, tmp_path):
+    """SIDD's SSIM is that of Y; the exported folder knows the recipe's metrics."""
+    weights, folder = run / "best_model/model.pdparams", tmp_path / "inference"
+    names = ("psnr", "ssim_y_matlab")
+    words = ("-c", recipe, "-o", f"eval.metrics=[{', '.join(names)}]", "--weights", weights)
+    command("tools/export_model.py", *words, "--save_inference_dir", folder)
+    assert yaml.safe_load((folder / "inference.yml").read_text())["metrics"] == list(names)
+    data = recipe.parent / "val"
+    files = ("--input", data / "input/0.png", "--target", data / "groundtruth/0.png", "--output", tmp_path)
+    reference = read_image(data / "groundtruth/0.png") / 255
+    for program in (("tools/predict.py", *words), ("tools/infer.py", "--model_dir", folder)):
+        out = command(*program, *files).stdout
+        found = re.search(r"image_name: \S+, psnr: ([\d.]+), ssim_y_matlab: ([\d.]+) ->", out)
+        assert "ssim_rgb_matlab" not in out
+        # of the float picture: the written one is rounded to 8 bits
+        wanted = evaluate(read_image(tmp_path / "0.png") / 255, reference, names)
+        assert float(found[1]) == pytest.approx(wanted["psnr"], abs=0.02)
+        assert float(found[2]) == pytest.approx(wanted["ssim_y_matlab"], abs=0.002)

@@ -32,6 +32,18 @@ def test_a_black_frame_takes_the_largest_ratio():
     assert estimate_ratio(np.zeros((8, 8))) == 300
 
 
+@pytest.mark.parametrize(
+    ("value", "training", "demo"),
+    [(0.01 / 400, 300, 2400), (0.01 / 200, 300, 1600), (0.01 / 20, 160, 160), (0.02, 4, 8)],
+)
+def test_the_authors_demo_multiplies_after_the_limits(value, training, demo):
+    """A constant frame of `value` has the estimate 0.01 / value; m is 8."""
+    mosaic = np.full((8, 8), value, np.float32)
+    assert estimate_ratio(mosaic, m=8) == pytest.approx(training, rel=1e-5)
+    assert estimate_ratio(mosaic, m=8, limited="estimate") == pytest.approx(demo, rel=1e-5)
+    assert estimate_ratio(mosaic * 0, m=8, limited="estimate") == 2400
+
+
 def test_pixels_give_what_exact_bins_give():
     """The quick pass over float32 pixels against the table of edges, over all bins and beyond 1."""
     mosaic = np.random.default_rng(1).gamma(0.4, 0.2, (3, 101, 700)).astype(np.float32)

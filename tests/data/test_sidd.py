@@ -56,6 +56,20 @@ def test_patches_are_the_same_whatever_the_workers_and_the_interruptions(source,
     assert contents(tmp_path / "other") != first
 
 
+def test_a_grid_of_patches_covers_the_picture(source, tmp_path):
+    words = ("patches", "--src", source, "--size", 16, "--overlap", 4)
+    run(*words, "--dst", tmp_path / "grid", "--workers", 2)
+    first = contents(tmp_path / "grid")
+    assert len(first) == 3 * (3 * 5) * 2  # rows from 0, 12, 24; columns from 0, 12, 24, 36, 44
+    clean = read_image(source / "0001_001_S6_00100_00060_3200_L/0001_GT_SRGB_010.PNG")
+    last = read_image(tmp_path / "grid/groundtruth/0001_010_015.png")
+    np.testing.assert_array_equal(last, clean[24:40, 44:60])
+    np.testing.assert_array_equal(read_image(tmp_path / "grid/input/0001_010_015.png"), 255 - last)
+    run(*words, "--dst", tmp_path / "grid")  # a second run keeps all
+    run(*words[:-1], 8, "--dst", tmp_path / "grid", code=2)  # other settings
+    run(*words[:-1], 16, "--dst", tmp_path / "none", code=2)
+
+
 def test_patches_do_not_depend_on_the_other_files(source, tmp_path):
     words = ("patches", "--src", source, "--size", 16, "--num", 2)
     run(*words, "--dst", tmp_path / "all")

@@ -71,3 +71,13 @@ def test_the_range_follows_from_the_dtype_and_not_from_the_values():
     dark = np.ones((16, 16, 3), np.uint8)
     assert psnr(dark, np.zeros_like(dark)) == pytest.approx(20 * math.log10(255))
     assert psnr(dark.astype(np.float32), np.zeros_like(dark)) == 0
+
+
+def test_the_volume_of_8_bits_is_that_of_saved_pictures():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 24, 30, 3)) * 1.2 - 0.1
+    saved = [np.floor(np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8) for x in (a, b)]
+    names = ("ssim_volume_matlab", "ssim_volume_matlab_uint8")
+    floats, integers = evaluate(a, b, names), evaluate(*saved, names)
+    assert floats[names[1]] == pytest.approx(integers[names[0]], rel=1e-12)
+    assert floats[names[0]] != pytest.approx(integers[names[0]], rel=1e-6)

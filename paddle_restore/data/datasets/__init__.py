@@ -40,9 +40,10 @@ class EvalDataset(Protocol):
         """Return a whole picture.
 
         A kind may add `baseline`, a picture (3, H, W) that is scored beside the network's (default:
-        `input`); `group`, under which the report lists the scores; `counted`, False to leave the picture
-        out of the means; `develop`, a function from stabilised planes to a picture (3, H, W), without which
-        a network that restores mosaics cannot be scored.
+        `input`); `picture`, the name of written pictures (default: `name`); `group`, under which the
+        report lists the scores; `counted`, False to leave the picture out of the means; `develop`, a
+        function from stabilised planes to a picture (3, H, W), without which a network that restores mosaics
+        cannot be scored.
         """
         ...
 

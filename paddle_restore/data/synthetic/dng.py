@@ -8,7 +8,17 @@ from typing import Any, Union
 
 import numpy as np
 
-from paddle_restore.data.dng_file import ASCII, LONG, RATIONAL, SHORT, SRATIONAL, Tags, directory, dng_file
+from paddle_restore.data.dng_file import (
+    ASCII,
+    DOUBLE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    Tags,
+    directory,
+    dng_file,
+)
 from paddle_restore.data.files import atomic_path
 from paddle_restore.data.metadata import EXIF, MAIN
 
@@ -45,6 +55,7 @@ def dng_bytes(
     orientation: int = 1,
     active_area: Sequence[int] | None = None,
     model: str = "synthetic",
+    noise_profile: Sequence[float] | None = None,
     bits: int = 16,
     compression: str = "none",
 ) -> bytes:
@@ -59,6 +70,7 @@ def dng_bytes(
     color_matrix   XYZ (D65) -> camera RGB, nine numbers row by row
     orientation    Exif's 1-8
     active_area    (top, left, bottom, right) of the light-sensitive pixels; the rest are margins
+    noise_profile  S and O of the noise's variance, once or for each colour; None writes none
     bits           bits per stored sample, 8-16; below 16 the rows are packed
     compression    "none" or "lossless jpeg"
 
@@ -80,6 +92,8 @@ def dng_bytes(
     }
     if active_area is not None:
         tags[50829] = (LONG, tuple(active_area))
+    if noise_profile is not None:
+        tags[51041] = (DOUBLE, tuple(noise_profile))
     exif: Tags = {
         33434: (RATIONAL, exposure_time),
         33437: (RATIONAL, aperture),
