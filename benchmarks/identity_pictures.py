@@ -1,4 +1,4 @@
-"""Run any pictures through a network that changes nothing, and compare them with what Pillow and tifffile read.
+"""Run any pictures through a network that changes nothing; compare them with what Pillow and tifffile read.
 
     python benchmarks/identity_pictures.py FOLDER... [--json FILE] [--show KIND]
 
@@ -9,11 +9,10 @@ Every file below the folders is restored into a TIFF, which tifffile reads. A fi
     alone      if neither Pillow nor tifffile reads the file
     refused    with the line that a user sees
     passed     if it has neither a picture's name nor a picture's content
-    crashed    if anything else than a UserError came out, which is a bug
+    crashed    if something else than a UserError came out, which is a bug
 
-Pixels are compared as RGBA, the colours where opacity is above 0, within 1.5 / 255 of the whole range, because
-Pillow reads 16-bit colour as 8 bits. A file of a lossy format may be decoded by another library there: its mean
-difference is compared too, and has to be below 0.5 / 255.
+Pixels are compared as RGBA, the colours where opacity is above 0. The largest difference may be 1.5 / 255 and
+the mean 0.5 / 255, because Pillow reads 16-bit colour as 8 bits.
 """
 
 from __future__ import annotations

@@ -130,9 +130,12 @@ def _profile(name: str, space: bytes, tags: dict[bytes, bytes]) -> bytes:
     }
     start = 128 + 4 + 12 * len(tags)
     table, data = struct.pack(">I", len(tags)), b""
+    places: dict[bytes, int] = {}  # equal curves are stored once
     for signature, content in tags.items():
-        table += signature + struct.pack(">II", start + len(data), len(content))
-        data += content + bytes(-len(content) % 4)
+        if content not in places:
+            places[content] = start + len(data)
+            data += content + bytes(-len(content) % 4)
+        table += signature + struct.pack(">II", places[content], len(content))
     header = struct.pack(">I4xI4s4s4s", start + len(data), 0x02400000, b"mntr", space, b"XYZ ")
     header += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp"
     return header.ljust(68, b"\0") + _fixed(_D50).ljust(60, b"\0") + table + data

@@ -165,18 +165,20 @@ def write_image(
 
     `image` is RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or grey with alpha (H, W, 2). A float picture is
     rounded to `depth` (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha
-    channel. `metadata` is written as far as the format can hold it; None writes none. `quality` (1 to 100) is
-    JPEG's, 95 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold
-    the picture, or the file cannot be written.
+    channel, as one without selections loses a channel that is one (`Metadata.selection`). `metadata` is written
+    as far as the format can hold it; None writes none. `quality` (1 to 100) is JPEG's, 95 without, AVIF's, 90
+    without, and WebP's, which is lossless without. Raises UserError if the format cannot hold the picture, or
+    the file cannot be written.
     """
     path = Path(path)
     kind = output_format(path)
     assert kind.write is not None
-    image = _storable(image, kind, depth)
+    metadata = metadata or NO_METADATA
+    image = _storable(image, kind, depth, keeps_last=kind.selections if metadata.selection else kind.alpha)
     with atomic_path(path) as temporary, temporary.open("w+b") as file:
         try:
             with quiet_libraries():
-                kind.write(file, image, metadata or NO_METADATA, quality)
+                kind.write(file, image, metadata, quality)
         except CannotHold:
             raise UserError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
@@ -184,12 +186,12 @@ def write_image(
             ) from None
 
 
-def _storable(image: np.ndarray, kind: Format, depth: int) -> np.ndarray:
-    """Return integers of a depth and of channels that the format holds."""
+def _storable(image: np.ndarray, kind: Format, depth: int, keeps_last: bool) -> np.ndarray:
+    """Return integers of a depth that the format holds, with or without a channel after the colours."""
     if image.dtype not in (np.uint8, np.uint16):
         image = to_integer(image, kind.nearest_depth(depth))
     elif 8 * image.itemsize not in kind.depths:
         image = to_integer(to_float(image), kind.depths[0])
-    if image.ndim == 3 and image.shape[2] in (2, 4) and not kind.alpha:
+    if image.ndim == 3 and image.shape[2] in (2, 4) and not keeps_last:
         image = image[..., :3] if image.shape[2] == 4 else image[..., 0]
     return np.ascontiguousarray(image)

@@ -83,6 +83,7 @@ class Format:
     magic          regular expression that the first START bytes match
     open           reads the header. Raises NotSupported, or any exception if the file is broken
     write          None if the format is only read
+    selections     holds a saved selection beside the colours
     instead        name of the format for restored pictures where this one is only read
     depths         bits per channel
     alpha          holds an opacity channel
@@ -98,6 +99,7 @@ class Format:
     write: Optional[Writer]
     depths: tuple[int, ...] = (8,)
     alpha: bool = False
+    selections: bool = False
     instead: str = DEFAULT
     offered: bool = True
     raw_container: bool = False

@@ -21,7 +21,7 @@ QUALITY = 95
 _MAX_EXIF = 65533  # a segment's length has 16 bits
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
-# Adobe's and Android's gain map, Apple's, and ISO 21496-1's (in JPEG, and in HEIC and AVIF), as files name them.
+# What files call the gain maps of Adobe and Android, of Apple, and of ISO 21496-1 (in JPEG, then in HEIC).
 GAIN_MAP = re.compile(
     rb"ns\.adobe\.com/hdr-gain-map|aux:hdrgainmap|HDRGainMapVersion|urn:iso:std:iso:ts:21496:-1"
     rb"|infe.{8}tmap",

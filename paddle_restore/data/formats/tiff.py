@@ -36,6 +36,16 @@ _LZW, _OLD_JPEG, _PACKBITS = 5, 6, 32773
 _JPEGS = (_OLD_JPEG, 7)
 _ALWAYS_DECODED = (1, 8, 32946, 34925)  # by tifffile: none, two kinds of Deflate, LZMA
 _DECODED_BY_PILLOW = (*_ALWAYS_DECODED, 2, 3, 4, _LZW, *_JPEGS, _PACKBITS, 50000)  # CCITT, Zstandard
+_TITLES = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((22610, 34934), "JPEG XR"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+    **dict.fromkeys((34926, 50000), "Zstandard"),
+    34927: "WebP",
+    50001: "WebP",
+}
+"""Compressions that tifffile names otherwise than people do."""
+
 _MAX_PAGES = 100
 _STRIP_BYTES = 1 << 20
 _LONG = 4  # type of a tag's value
@@ -179,9 +189,9 @@ def _opencv_reads(page: tifffile.TiffPage) -> bool:
 
 def _name(compression: int) -> str:
     try:
-        return tifffile.COMPRESSION(compression).name.replace("_", " ")
+        return _TITLES.get(compression) or tifffile.COMPRESSION(compression).name
     except ValueError:
-        return f"an unknown ({compression})"
+        return f"unknown ({compression})"
 
 
 def _from_float(image: np.ndarray) -> np.ndarray:
@@ -268,6 +278,7 @@ add_format(
         write=_write,
         depths=(8, 16),
         alpha=True,
+        selections=True,
         raw_container=True,
     )
 )
