@@ -165,10 +165,10 @@ def write_image(
 
     `image` is RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or grey with alpha (H, W, 2). A float picture is
     rounded to `depth` (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha
-    channel, as one without selections loses a channel that is one (`Metadata.selection`). `metadata` is written
-    as far as the format can hold it; None writes none. `quality` (1 to 100) is JPEG's, 95 without, AVIF's, 90
-    without, and WebP's, which is lossless without. Raises UserError if the format cannot hold the picture, or
-    the file cannot be written.
+    channel, as one without selections loses a channel that is one (`Metadata.selection`). `metadata` is
+    written as far as the format can hold it; None writes none. `quality` (1 to 100) is JPEG's, 95 without,
+    AVIF's, 90 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold the
+    picture, or the file cannot be written.
     """
     path = Path(path)
     kind = output_format(path)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paddle_restore.data.formats import START, format_of_bytes
+from paddle_restore.data.formats import START, format_of_bytes, is_picture, is_raw
 
-_VIDEO = "video"
 _KINDS = {
     **dict.fromkeys((".gif", ".apng"), "GIF and APNG are not read: export one picture as PNG"),
     **dict.fromkeys((".psd", ".psb"), "Photoshop files are not read: save a flat TIFF"),
@@ -43,8 +42,10 @@ def is_other_picture(path: Path) -> bool:
     return path.suffix.lower() in _KINDS
 
 
-def why_skipped(path: Path) -> str:
-    """Return why a file is skipped that has neither a picture's nor a raw file's name."""
+def why_skipped(path: Path, raw: bool) -> str:
+    """Return why a file is skipped by a network that takes raw files (`raw`), or pictures."""
+    if is_picture(path) or is_raw(path):
+        return f"this network reads {'raw files' if raw else 'pictures'}"
     if is_other_picture(path):
         return _KINDS[path.suffix.lower()]
     try:

@@ -6,6 +6,7 @@ Its plugins are called directly, because `Image.open` has one limit of pixels fo
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, BinaryIO, Optional
@@ -18,6 +19,9 @@ from paddle_restore.data.colour_profiles import srgb
 from paddle_restore.data.formats import CannotHold, NotSupported, Writer
 from paddle_restore.data.metadata import MAIN, ORIENTATION, Directories, Directory, Metadata, read_block
 from paddle_restore.data.pixels import ROWS, strips
+
+_XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:=["']|>)([1-8])""")
+"""Programs that write no EXIF say it there."""
 
 
 class PillowPicture:
@@ -46,13 +50,18 @@ class PillowPicture:
     # Properties, because a PNG may have its EXIF after the pixels.
     @property
     def orientation(self) -> int:
-        return self._tags().get(MAIN, Directory()).get(ORIENTATION, 1)
+        by_xmp = _XMP_ORIENTATION.search(self._xmp())
+        return self._tags().get(MAIN, Directory()).get(ORIENTATION, int(by_xmp[1]) if by_xmp else 1)
 
     @property
     def metadata(self) -> Metadata:
         info = self.image.info
         icc = srgb() if self.image.mode == "CMYK" else info.get("icc_profile") or b""
         return Metadata.of(self._tags(), icc, info.get("dpi"))
+
+    def _xmp(self) -> bytes:
+        xmp = self.image.info.get("xmp") or self.image.info.get("XML:com.adobe.xmp") or b""
+        return xmp.encode(errors="replace") if isinstance(xmp, str) else xmp
 
     def _tags(self) -> Directories:
         return read_block(self.image.info.get("exif", b""))

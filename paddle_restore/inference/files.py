@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from paddle_restore.data.files import list_files
+from paddle_restore.data.files import list_files, visible_files
 from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format
-from paddle_restore.data.other_files import is_other_picture
-from paddle_restore.errors import UserError
+from paddle_restore.data.other_files import is_other_picture, why_skipped
+from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restorer import Restored
 
@@ -102,11 +102,25 @@ def find_tasks(options: FileOptions, raw: bool) -> list[FileTask]:
     return [FileTask(path, name) for path, name in outputs.items()]
 
 
+def skipped(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, list[str]]:
+    """Return the names of a folder's files that are not wanted, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for path in visible_files(folder):
+        if not wanted(path):
+            reasons.setdefault(why_skipped(path, raw=wanted is is_raw), []).append(path.name)
+    return reasons
+
+
 def _expand(given: Path, raw: bool) -> list[tuple[Path, Path]]:
     """Return the files of one argument, each with its place below the output."""
     wanted, kind = (is_raw, "raw files") if raw else (is_picture, "pictures")
     if given.exists() or not glob.has_magic(str(given)):
-        return [(path, Path(path.name)) for path in list_files(given, wanted, kind)]
+        try:
+            return [(path, Path(path.name)) for path in list_files(given, wanted, kind)]
+        except UserError as error:
+            reasons = skipped(given, wanted) if given.is_dir() else {}
+            others = "; ".join(f"{listed(names)}: {reason}" for reason, names in reasons.items())
+            raise UserError(f"{error} ({others})" if others else str(error)) from None
     found = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]
     files = [path for path in found if path.is_file() and wanted(path)]
     if not files:

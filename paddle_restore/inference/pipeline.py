@@ -14,15 +14,14 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
-from paddle_restore.data.files import list_files, make_folder, visible_files
+from paddle_restore.data.files import list_files, make_folder
 from paddle_restore.data.formats import FORMATS, format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
-from paddle_restore.data.other_files import why_skipped
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, listed
-from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
+from paddle_restore.inference.files import FileOptions, FileTask, find_tasks, skipped
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.sheet import Sheet
@@ -277,18 +276,8 @@ def _check_reports(options: FileOptions) -> None:
 def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
     """Say which files of a folder are skipped, and where a ratio is only an estimate."""
     spec = restorer.spec
-    other = is_picture if spec.raw else is_raw
-    taken = {task.path for task in tasks}
     for given in options.input:
-        reasons: dict[str, list[str]] = {}
-        for path in visible_files(given) if given.is_dir() else ():
-            if other(path):
-                reason = f"{spec.id} reads {'raw files' if spec.raw else 'pictures'}"
-            elif path not in taken:
-                reason = why_skipped(path)
-            else:
-                continue
-            reasons.setdefault(reason, []).append(path.name)
+        reasons = skipped(given, is_raw if spec.raw else is_picture) if given.is_dir() else {}
         for reason, names in reasons.items():
             print(f"note: {reason}; skipped {listed(names)}")
     kinds = {format_of_name(task.path) for task in tasks if not options.format and is_picture(task.output)}

@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -186,6 +187,37 @@ def test_numbers_of_no_type_are_numbers(tmp_path):
     tags = {258: (3, [8] * 3), 262: (3, [2]), 277: (3, [3]), 339: (3, [4] * 3)}
     path = write_tiff(tmp_path / "a.tif", tags, colours().tobytes())
     np.testing.assert_array_equal(read(path), colours())
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_floats(tmp_path, photometric, compression):
+    values = (colours() / 255).astype(np.float32)
+    stored = values if photometric == "rgb" else values[..., 0].copy()
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, compression=compression)
+    wanted = 1 - stored if photometric == "miniswhite" else stored
+    picture = read(tmp_path / "a.tif")
+    assert picture.dtype == np.uint16
+    assert np.abs(picture / 65535 - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_differences_of_floats(tmp_path, compression):
+    """Photoshop's predictor 3: bytes of floats by significance, then differences along the row."""
+    values = (colours()[..., 0] / 255).astype(">f4")
+    planes = values.view(np.uint8).reshape(HEIGHT, WIDTH, 4).transpose(0, 2, 1).reshape(HEIGHT, -1)
+    data = np.diff(planes, axis=1, prepend=np.uint8(0)).tobytes()
+    if compression == 1:
+        values, data = (
+            (colours()[..., 0] / 255).astype("<f4"),
+            (colours()[..., 0] / 255).astype("<f4").tobytes(),
+        )
+    else:
+        data = zlib.compress(data)
+    tags = {258: (3, [32]), 259: (3, [compression]), 262: (3, [1]), 339: (3, [3])}
+    tags[317] = (3, [1 if compression == 1 else 3])
+    path = write_tiff(tmp_path / "a.tif", tags, data)
+    assert np.abs(read(path) / 65535 - values).max() < 1e-5
 
 
 def test_chroma_without_compression(tmp_path):

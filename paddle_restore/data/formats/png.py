@@ -53,7 +53,9 @@ class PngPicture(PillowPicture):
         return replace(found, icc=icc, png_colours=tuple(chunks.items()))
 
     def _tags(self) -> Directories:
-        return super()._tags() or read_block(_exif_of_text(self.image.info.get("Raw profile type exif")))
+        texts = (self.image.info.get(f"Raw profile type {kind}") for kind in ("exif", "APP1"))
+        blocks = (super()._tags(), *(read_block(_exif_of_text(text)) for text in texts))
+        return next(filter(None, blocks), {})
 
     def decode(self) -> np.ndarray:
         self.file.seek(0)

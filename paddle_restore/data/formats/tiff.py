@@ -35,6 +35,7 @@ _CHANNELS = {0: 1, 1: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _LZW, _OLD_JPEG, _PACKBITS = 5, 6, 32773
 _JPEGS = (_OLD_JPEG, 7)
 _ALWAYS_DECODED = (1, 8, 32946, 34925)  # by tifffile: none, two kinds of Deflate, LZMA
+_DECODED_BY_OPENCV = (1, 8, 32946, _LZW, _PACKBITS)
 _DECODED_BY_PILLOW = (*_ALWAYS_DECODED, 2, 3, 4, _LZW, *_JPEGS, _PACKBITS, 50000)  # CCITT, Zstandard
 _TITLES = {
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
@@ -99,15 +100,16 @@ class TiffPicture:
         page, bits = self._page, self._page.bitspersample
         imagecodecs = _LZW in tifffile.TIFF.DECOMPRESSORS
         decoded = tifffile.TIFF.DECOMPRESSORS if imagecodecs else _ALWAYS_DECODED
-        if bits >= 8 and page.compression in decoded and not self._odd:
+        differences_of_floats = page.sampleformat == _FLOAT and page.predictor != 1 and not imagecodecs
+        if bits >= 8 and page.compression in decoded and not (self._odd or differences_of_floats):
             return self._by_tifffile()
         if bits <= 8 and page.compression in _DECODED_BY_PILLOW:
             return self._by_pillow()
-        if bits > 8 and page.compression in (_LZW, _PACKBITS) and _opencv_reads(page):
+        if bits > 8 and page.compression in _DECODED_BY_OPENCV and _opencv_reads(page):
             return decode_by_opencv(self._plain_bytes(_SELECTION))
         raise NotSupported(
             f"is a TIFF with {_name(page.compression)} compression; install imagecodecs to read it "
-            '(pip install "paddle_restore[formats]"), or save it with LZW or without compression'
+            '(pip install "paddle_restore[formats]"), or save it without compression'
         )
 
     @property
@@ -126,7 +128,8 @@ class TiffPicture:
             stored = np.ascontiguousarray(stored.transpose(1, 2, 0))
         if page.photometric == _WHITE_IS_ZERO:
             grey = stored if stored.ndim == 2 else stored[..., 0]
-            np.subtract(np.iinfo(stored.dtype).max, grey, out=grey)
+            white = 1 if stored.dtype.kind == "f" else np.iinfo(stored.dtype).max
+            np.subtract(white, grey, out=grey)
         return stored
 
     def _by_pillow(self) -> np.ndarray:
