@@ -20,7 +20,7 @@ setup(
     python_requires=">=3.9",
     packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
     package_data={"paddle_restore.serving": ["page/*"], "paddle_restore.shipped": ["*/*"]},
-    entry_points={"console_scripts": ["paddle-restore = paddle_restore.cli.main:main"]},
+    entry_points={"console_scripts": ["paddle-restore = paddle_restore.__main__:main"]},
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
         "opencv-python-headless>=4.8,<6",  # not opencv-python, which links the system's libGL
@@ -58,6 +58,7 @@ setup(
         "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
         # More compressions of TIFF, JPEG XL, and AVIF of 10 and 12 bits. Named by date.
         "formats": ["imagecodecs>=2024.9"],
+        "completion": ["shtab>=1.7,<2"],  # commands and options in a shell; it writes a script
         "docs": ["pdoc>=14.7,<17"],  # for tools/api_pages.py; small, MIT-0
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data

@@ -37,6 +37,7 @@ _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _INTEROPERABILITY_INDEX = 1
 _ADOBE_COLOUR_SPACES = (2, 65535)  # 2 is no standard, but some cameras write it
 _ASCII = 2
+_UNCALIBRATED = 65535
 
 _MAX_ICC = 1 << 22
 _MAX_BLOCK = 1 << 16
@@ -181,6 +182,13 @@ class Metadata:
             icc if len(icc) <= _MAX_ICC else b"",
             (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
+
+    def with_profile(self, icc: bytes, srgb: bool) -> Metadata:
+        """Return a copy with another colour profile, of sRGB or of another space, which the tags say too."""
+        found = read_block(self.exif)
+        if EXIF in found:
+            found[EXIF][_COLOUR_SPACE] = 1 if srgb else _UNCALIBRATED
+        return replace(self, exif=_copied_block(found), icc=icc)
 
     def directories(self, height: int, width: int) -> Directories:
         """Return the tags for an upright picture of this size; none if there are none."""

@@ -42,10 +42,10 @@ def is_other_picture(path: Path) -> bool:
     return path.suffix.lower() in _KINDS
 
 
-def why_skipped(path: Path, raw: bool) -> str:
-    """Return why a file is skipped by a network that takes raw files (`raw`), or pictures."""
+def why_skipped(path: Path, read: str) -> str:
+    """Return why a file is skipped by a network that reads `read`, such as "pictures"."""
     if is_picture(path) or is_raw(path):
-        return f"this network reads {'raw files' if raw else 'pictures'}"
+        return f"this network reads {read}"
     if is_other_picture(path):
         return _KINDS[path.suffix.lower()]
     try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import paddle
 
 from paddle_restore.devices import thread_count
+
+_HALVES = (paddle.float16, paddle.bfloat16)
 
 
 class EagerNetwork:
@@ -14,6 +18,8 @@ class EagerNetwork:
     name = "own code"
 
     def __init__(self, model: paddle.nn.Layer):
+        if any(parameter.dtype in _HALVES for parameter in model.parameters()):  # trained with train.amp O2
+            model = copy.deepcopy(model).float()
         # `deployed` is the network without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
         self.threads = thread_count()

@@ -103,6 +103,8 @@ def read_package(folder: str | Path) -> Package:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         package = validate(Package, _without_former_keys(values, path), path)
         package.model_spec  # noqa: B018  raises for an inconsistent spec
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:
