@@ -51,7 +51,7 @@ class AvifPicture(PillowPicture):
                 '(pip install "paddle_restore[formats]")'
             )
             return super().decode()
-        return stretch_to_16_bits(avif_decode(read_bytes(self.file).data), self._depth)
+        return stretch_to_16_bits(avif_decode(read_bytes(self.file).tobytes()), self._depth)
 
 
 def _options(exif: bytes, quality: Optional[int]) -> dict[str, Any]:

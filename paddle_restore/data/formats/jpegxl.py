@@ -153,7 +153,7 @@ class JpegXlPicture:
         self.metadata = Metadata.of(read_block(exif[4:]), header.icc)
 
     def decode(self) -> np.ndarray:
-        pixels = _library().jpegxl_decode(read_bytes(self._file).data, keeporientation=True)
+        pixels = _library().jpegxl_decode(read_bytes(self._file).tobytes(), keeporientation=True)
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[..., 0]
         if pixels.dtype == np.uint16:
@@ -181,7 +181,7 @@ def _library() -> ModuleType:
 def _open(file: BinaryIO) -> OpenPicture:
     library = _library()
     if any(kind == b"jbrd" for kind, _ in boxes(file)):
-        return JpegPicture(io.BytesIO(library.jpegxl_decode_jpeg(read_bytes(file).data)))
+        return JpegPicture(io.BytesIO(library.jpegxl_decode_jpeg(read_bytes(file).tobytes())))
     return JpegXlPicture(file)
 
 

@@ -9,7 +9,7 @@ let models = [];
 let limits = {};
 let chosen = null; // the File
 let busy = false; // while a file is restored
-let result = null; // {blob, file, name, answer}
+let result = null; // {blob, file, name, answer, parameters}
 let showLastError = null; // again, after a change of language
 let statusText = () => ""; // in the chosen language
 
@@ -167,11 +167,18 @@ async function restore(event) {
   const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
   const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
   if (one.max_strength) parameters.strength = $("strength").value / 100;
-  begin();
-  try {
+  await work(async () => {
     const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
     const before = await original(file, one, answer.ratio);
-    await show(file, before, answer);
+    await show(file, before, answer, parameters, one.spec.output === "mosaic");
+  });
+}
+
+/** Show that the page is busy until the requests of `task` are done, then their error if there is one. */
+async function work(task) {
+  begin();
+  try {
+    await task();
     showStatus(() => text("ready"));
   } catch (problem) {
     if (problem.cancelled) showStatus(() => text("cancelled"));
@@ -223,10 +230,11 @@ function canShow(file) {
 
 // --- the result -------------------------------------------------------------------------------
 
-async function show(file, before, answer) {
+async function show(file, before, answer, parameters, hasDng) {
   await compare(before, answer.blob);
   const dot = file.name.lastIndexOf(".");
-  result = { blob: answer.blob, file: file.name, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
+  result = { blob: answer.blob, file, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer, parameters };
+  $("dng").hidden = !hasDng;
   showFacts();
   $("result").hidden = false;
   view(false);
@@ -238,7 +246,7 @@ async function show(file, before, answer) {
 function showFacts() {
   const { seconds, ratio: used, strength, model: name } = result.answer;
   const { naturalWidth: width, naturalHeight: height } = $("after");
-  const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height };
+  const values = { file: result.file.name, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height };
   const facts = [text("facts", values)];
   if (used) facts.push(text("facts_ratio", { ratio: used }));
   if (strength) facts.push(text("facts_strength", { percent: text("percent", { n: Math.round(100 * strength) }) }));
@@ -260,6 +268,17 @@ async function downloadJpeg() {
   canvas.height = image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0);
   canvas.toBlob((blob) => (blob ? download(blob, "jpg") : showError("jpeg")), "image/jpeg", 0.95);
+}
+
+/** Restore the file once more, as a raw file: the service keeps nothing. */
+async function downloadDng() {
+  if (busy) return;
+  clearError();
+  const { model: name, strength } = result.parameters;
+  await work(async () => {
+    const parameters = { model: name, strength, format: "dng" };
+    download((await send("/v1/restore", result.file, parameters, authorisation(), progress)).blob, "dng");
+  });
 }
 
 // --- errors -----------------------------------------------------------------------------------
@@ -299,6 +318,7 @@ $("form").addEventListener("submit", restore);
 $("cancel").addEventListener("click", cancel);
 $("png").addEventListener("click", () => download(result.blob, "png"));
 $("jpeg").addEventListener("click", downloadJpeg);
+$("dng").addEventListener("click", downloadDng);
 $("language").addEventListener("change", () => {
   chooseLanguage($("language").value);
   showTexts();
