@@ -29,6 +29,7 @@ class FileOptions:
     ratio     amplification of raw files; None takes the exposure times, or an estimate
     summary   file that gets a line of JSON for every input
     compare   picture that shows inputs and restored pictures side by side
+    debug     print the traceback of an error that is not the user's
     """
 
     input: Sequence[Path]
@@ -41,6 +42,7 @@ class FileOptions:
     skip_existing: bool = False
     summary: Optional[Path] = None
     compare: Optional[Path] = None
+    debug: bool = False
 
 
 @dataclass

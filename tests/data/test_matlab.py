@@ -114,7 +114,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked():
 
 @pytest.mark.parametrize("shape", [(2**31 - 1,) * 32, (-1, 5), (3, 3)])
 def test_shapes_that_do_not_fit_are_refused(shape):
-    with pytest.raises(ValueError, match="larger than|negative|for shape"):
+    with pytest.raises(ValueError, match=r"larger than|negative|for shape"):
         read_arrays(HEADER + matrix(shape, b"12345"), ["x"])
 
 
@@ -122,5 +122,5 @@ def test_the_shared_file_on_which_scipy_ends_in_a_segmentation_fault(shared):
     path = shared / "cases/reliability/mat_segfault/in.mat"
     if not path.is_file():
         pytest.skip(f"{path} is missing")
-    with pytest.raises(UserError, match="in.mat: "):
+    with pytest.raises(UserError, match=r"in\.mat: "):
         read_blocks(path, "ValidationNoisyBlocksSrgb")
