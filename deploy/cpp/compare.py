@@ -140,6 +140,7 @@ class Comparison:
         rng = np.random.default_rng([height, width])
         y, x = np.ogrid[:height, :width]
         light = 900 + 300 * np.sin(0.06 * x + 0.04 * y) + 60 * rng.standard_normal((height, width))
+        light[height // 3 : height // 2, width // 3 : width // 2] = LEVELS["white"]  # overexposed
         path = self.work / f"mosaic_{width}x{height}.png"
         cv2.imwrite(str(path), light.clip(0, 65535).astype(np.uint16))
         return path

@@ -18,6 +18,7 @@ from paddle_restore.cli.common import (
     positive,
     preprocess_of,
 )
+from paddle_restore.data.colour_spaces import COLOUR_SPACES
 from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.devices import thread_count, use_device
@@ -37,7 +38,7 @@ class Restore:
             "--model",
             metavar="DIR|ID",
             help="exported folder, or a network's id with --weights "
-            "(default: the network for noisy pictures that comes with the package)",
+            "(default: the networks for noisy pictures and raw files that come with the package)",
         )
         parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
         add_backend(parser)
@@ -109,7 +110,8 @@ class Predict:
         averaging, batch_size = averaging_of(args), args.batch_size
         network = EagerNetwork(model)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
-        return _restore(Restorer.of(forward, preprocess_of(config), config.eval.metrics), args)
+        preprocess, metrics = preprocess_of(config), config.eval.metrics
+        return _restore(Restorer.of(forward, preprocess, metrics, args.camera), args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +129,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="of networks that restore pictures: 0 changes nothing, 1 is the network's own result, 1.5 more",
+        help="of networks that restore pictures or raw frames: 0 changes nothing, 1 is the network's own "
+        "result, 1.5 more",
     )
     parser.add_argument(
         "--tile",
@@ -135,6 +138,13 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="auto|none|N",
         help="side of the tiles in pixels; auto: as large as --memory allows",
+    )
+    parser.add_argument(
+        "--camera",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with a sensor's noise, for networks that restore raw frames (default: the raw file's "
+        "own noise profile, or an estimate)",
     )
     parser.add_argument(
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
@@ -151,12 +161,19 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR|FILE",
-        help="folder for the pictures, or the name of the only one",
+        help="folder for the results, or the name of the only one",
     )
     parser.add_argument(
         "--format",
-        choices=[one.name for one in output_formats()],
-        help="of the pictures (default: the input's own; PNG for raw files)",
+        choices=[*(one.name for one in output_formats()), "dng"],
+        help="of the results (default: a picture's own; of raw files DNG where the network restores raw "
+        "frames, else PNG). dng concerns raw files only",
+    )
+    parser.add_argument(
+        "--colour_space",
+        choices=list(COLOUR_SPACES),
+        default="srgb",
+        help="of pictures that are developed from restored raw frames; its profile is written along",
     )
     parser.add_argument(
         "--depth",
@@ -167,8 +184,8 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metadata",
         choices=("keep", "none"),
-        default="keep",
-        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out",
+        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out "
+        "(default: keep, but a DNG gets place and serial number by keep only)",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -176,14 +193,15 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=_ratio,
         default="auto",
         metavar="auto|N",
-        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else (or where the recipe says data.ratio: auto) estimated from the file",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, else "
+        "the exposure that makes the picture well lit (for lamba, and where the recipe says data.ratio: "
+        "auto, Lamba's estimate)",
     )
     parser.add_argument(
         "--amplifier_m",
         type=int,
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
-        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
+        help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
     parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
@@ -223,7 +241,9 @@ def _open(
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=thread_count(), strength=args.strength)
+    return Restorer(
+        model, weights, *options, threads=thread_count(), strength=args.strength, camera=args.camera
+    )
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
