@@ -14,7 +14,6 @@ from typing import Literal, Optional, Union
 from paddle_restore.data.formats import (
     DEFAULT,
     FORMATS,
-    Format,
     all_formats,
     format_of_name,
     is_raw,
@@ -28,6 +27,7 @@ from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging
 from paddle_restore.inference.inputs import NetworkInput
+from paddle_restore.inference.restored import DNG
 from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
@@ -112,10 +112,10 @@ def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optiona
 def _restore(
     restorer: Restorer, request: RestoreRequest, memory: float, on_progress: Callable[[int, int], None]
 ) -> tuple[Path, Optional[float]]:
-    kind = _format(request, restorer.spec)
+    name, depth = _format(request, restorer.spec)
     restorer = _configured(restorer, request, memory)
     source = _read(restorer, request)
-    total, count = restorer.forward.count(source), 0
+    total, count = restorer.count(source), 0
     on_progress(0, total)
 
     def on_window() -> None:
@@ -125,16 +125,15 @@ def _restore(
         if request.cancelled:
             raise Cancelled
 
-    depth = kind.nearest_depth(request.depth or source.form.depth)
-    restored = restorer.run([source], depth, on_window)[0]
+    restored = restorer.run([source], depth or source.form.depth, on_window)[0]
     del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
     if request.metadata == "none":
         restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
-    output = Path(request.path).with_name(f"result.{kind.name}")
+    output = Path(request.path).with_name(f"result.{name}")
     try:
-        restorer.write(restored, output, depth)
+        restorer.write(restored, output, depth, True if request.metadata == "keep" else None)
     except UserError as error:
         if getattr(error.__context__, "errno", None) is None:
             raise
@@ -165,7 +164,7 @@ def _ratio(request: RestoreRequest) -> Optional[float]:
 
 def _profile(form: Form) -> Metadata:
     """Only the colour profile. It gives the pixels their colours, and holds no position and no camera."""
-    return Metadata(icc=form.metadata.icc)
+    return form.metadata.without_origin()
 
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
@@ -189,17 +188,22 @@ def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
         )
 
 
-def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
+def _format(request: RestoreRequest, spec: ModelSpec) -> tuple[str, Optional[int]]:
+    """Return the name of the answer's format, and its depth; None for the input's own."""
+    if request.format == DNG:
+        if spec.output != "mosaic":
+            raise Problem(422, f"format: {spec.id} gives pictures; dng is of models that restore raw frames")
+        return DNG, None
     own = None if spec.raw else format_of_name(Path(request.path))
     kind = FORMATS[request.format] if request.format else own
     if kind is None or kind not in output_formats():
-        kind = FORMATS[DEFAULT]
+        kind = FORMATS[kind.instead if kind else DEFAULT]
     if request.depth and request.depth not in kind.depths:
         others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
         raise Problem(
             422, f"depth: {kind.name} has {kind.depths[0]} bits; choose {others} for {request.depth}"
         )
-    return kind
+    return kind.name, request.depth or (kind.depths[0] if len(kind.depths) == 1 else None)
 
 
 def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> Restorer:
@@ -216,7 +220,7 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         tiling=Tiling(request.tile, memory),
         strength=request.strength,
     )
-    return Restorer.of(forward, restorer.preprocess, restorer.metrics)
+    return Restorer.of(forward, restorer.preprocess, restorer.metrics, restorer.camera)
 
 
 def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:

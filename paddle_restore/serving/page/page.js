@@ -1,4 +1,5 @@
 import { compare, showSlider, view } from "./compare.js";
+import { askExposure, fetchedPreview, showRatio, stopAsking, wantedRatio } from "./exposure.js";
 import { cancel, send } from "./request.js";
 import { $, hasText, chooseLanguage, chosenLanguage, saved, text } from "./language.js";
 
@@ -9,7 +10,7 @@ let models = [];
 let limits = {};
 let chosen = null; // the File
 let busy = false; // while a file is restored
-let result = null; // {blob, file, name, answer}
+let result = null; // {blob, file, name, answer, parameters}
 let showLastError = null; // again, after a change of language
 let statusText = () => ""; // in the chosen language
 
@@ -83,6 +84,8 @@ function showModel() {
   $("ratio-options").hidden = !(one && one.input === "raw");
   $("strength-option").hidden = !(one && one.max_strength);
   if (one && one.max_strength) $("strength").max = 100 * one.max_strength;
+  const raw = chosen && one && one.input === "raw" && one.suffixes.includes(suffix(chosen.name));
+  askExposure(raw ? chosen : null, raw ? one.name : null, authorisation());
 }
 
 function suffix(name) {
@@ -100,18 +103,6 @@ function chooseModel() {
     $("model").value = other.name;
   }
   showModel();
-}
-
-function ratio() {
-  // The slider goes from 1 to 300 by equal factors.
-  const value = 300 ** ($("ratio").value / 100);
-  return value < 10 ? value.toFixed(1) : value.toFixed(0);
-}
-
-function showRatio() {
-  $("ratio").disabled = $("ratio-auto").checked;
-  $("ratio-value").textContent = $("ratio-auto").checked ? "" : `× ${ratio()}`;
-  $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
 }
 
 function showStrength() {
@@ -164,14 +155,22 @@ async function restore(event) {
   if (chosen.size > limits.bytes)
     return showError("large", "", { size: megabytes(chosen.size), limit: Math.floor(limits.bytes / 1e6) });
   const file = chosen;
-  const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
+  const wanted = one.input === "raw" ? wantedRatio() : "auto";
+  stopAsking();
   const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
   if (one.max_strength) parameters.strength = $("strength").value / 100;
-  begin();
-  try {
+  await work(async () => {
     const answer = await send("/v1/restore", file, parameters, authorisation(), progress);
     const before = await original(file, one, answer.ratio);
-    await show(file, before, answer);
+    await show(file, before, answer, parameters, one.spec.output === "mosaic");
+  });
+}
+
+/** Show that the page is busy until the requests of `task` are done, then their error if there is one. */
+async function work(task) {
+  begin();
+  try {
+    await task();
     showStatus(() => text("ready"));
   } catch (problem) {
     if (problem.cancelled) showStatus(() => text("cancelled"));
@@ -207,6 +206,8 @@ function progress(share, textOf) {
 /** Return the file where the browser can show it, else the service's preview; null where there is none. */
 async function original(file, one, used) {
   if (one.input === "picture" && (await canShow(file))) return file;
+  const fetched = fetchedPreview(file, one.name, used);
+  if (fetched) return fetched;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
     const fetching = () => progress(null, () => text("receiving"));
@@ -223,10 +224,11 @@ function canShow(file) {
 
 // --- the result -------------------------------------------------------------------------------
 
-async function show(file, before, answer) {
+async function show(file, before, answer, parameters, hasDng) {
   await compare(before, answer.blob);
   const dot = file.name.lastIndexOf(".");
-  result = { blob: answer.blob, file: file.name, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer };
+  result = { blob: answer.blob, file, name: dot > 0 ? file.name.slice(0, dot) : file.name, answer, parameters };
+  $("dng").hidden = !hasDng;
   showFacts();
   $("result").hidden = false;
   view(false);
@@ -238,7 +240,7 @@ async function show(file, before, answer) {
 function showFacts() {
   const { seconds, ratio: used, strength, model: name } = result.answer;
   const { naturalWidth: width, naturalHeight: height } = $("after");
-  const values = { file: result.file, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height };
+  const values = { file: result.file.name, model: decodeURIComponent(name), seconds: Number(seconds).toFixed(1), width, height };
   const facts = [text("facts", values)];
   if (used) facts.push(text("facts_ratio", { ratio: used }));
   if (strength) facts.push(text("facts_strength", { percent: text("percent", { n: Math.round(100 * strength) }) }));
@@ -260,6 +262,17 @@ async function downloadJpeg() {
   canvas.height = image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0);
   canvas.toBlob((blob) => (blob ? download(blob, "jpg") : showError("jpeg")), "image/jpeg", 0.95);
+}
+
+/** Restore the file once more, as a raw file: the service keeps nothing. */
+async function downloadDng() {
+  if (busy) return;
+  clearError();
+  const { model: name, strength } = result.parameters;
+  await work(async () => {
+    const parameters = { model: name, strength, format: "dng" };
+    download((await send("/v1/restore", result.file, parameters, authorisation(), progress)).blob, "dng");
+  });
 }
 
 // --- errors -----------------------------------------------------------------------------------
@@ -292,13 +305,12 @@ $("example-picture").addEventListener("click", () => chooseExample("example.png"
 $("example-raw").addEventListener("click", () => chooseExample("example.dng"));
 $("model").addEventListener("change", showModel);
 $("token").addEventListener("change", loadModels);
-for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
-$("ratio").addEventListener("input", showRatio);
 $("strength").addEventListener("input", showStrength);
 $("form").addEventListener("submit", restore);
 $("cancel").addEventListener("click", cancel);
 $("png").addEventListener("click", () => download(result.blob, "png"));
 $("jpeg").addEventListener("click", downloadJpeg);
+$("dng").addEventListener("click", downloadDng);
 $("language").addEventListener("change", () => {
   chooseLanguage($("language").value);
   showTexts();
