@@ -11,6 +11,7 @@ from typing import Optional, Union
 
 from paddle_restore.data.files import list_files
 from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw, output_formats
+from paddle_restore.data.raw import has_mosaic
 from paddle_restore.errors import UserError
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restored import DNG, SRGB, Restored, RestoredRaw
@@ -122,7 +123,7 @@ def find_tasks(options: FileOptions, kinds: Kinds) -> list[FileTask]:
 
 def _suffix(path: Path, format: Optional[str], kinds: Kinds) -> str:
     own = format_of_name(path)
-    if kinds.dng and own is None:
+    if kinds.dng and own is None and has_mosaic(path):
         return f".{format or DNG}"
     if format and format != DNG:
         return f".{format}"
@@ -140,10 +141,9 @@ def _check_raw_name(output: Path, source: Path, kinds: Kinds) -> None:
             f"{output}: this network gives pictures; choose a name that ends in "
             + " or ".join(f".{one.name}" for one in output_formats())
         )
-    if is_picture(source):
-        raise UserError(
-            f"{source}: is a picture, and only a raw file can become a DNG; choose another --output"
-        )
+    if is_picture(source) or not has_mosaic(source):
+        what = "is a picture" if is_picture(source) else "is a raw file without a mosaic"
+        raise UserError(f"{source}: {what}, and only a mosaic can become a DNG; choose another --output")
 
 
 def _expand(given: Path, kinds: Kinds) -> list[tuple[Path, Path]]:
