@@ -152,7 +152,7 @@ def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
     tags = read_sensor_tags(path)
     stored = _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES)
     compression = tags.get(_COMPRESSION) if _DNG_VERSION in tags else None
-    if stored * 8 < mosaic.size * _MIN_BITS.get(compression or 0, 0):
+    if 0 < stored * 8 < mosaic.size * _MIN_BITS.get(compression or 0, 0):
         raise UserError(
             f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
             "the file is broken or cut short"
