@@ -193,14 +193,15 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=_ratio,
         default="auto",
         metavar="auto|N",
-        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else (or where the recipe says data.ratio: auto) estimated from the file",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, else "
+        "the exposure that makes the picture well lit (for lamba, and where the recipe says data.ratio: "
+        "auto, Lamba's estimate)",
     )
     parser.add_argument(
         "--amplifier_m",
         type=int,
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
-        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
+        help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
     for level in ("black_level", "white_level"):
         parser.add_argument(f"--{level}", type=_level, metavar="N", help="replaces the value of raw files")
