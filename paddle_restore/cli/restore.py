@@ -267,4 +267,4 @@ def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Re
         if one:
             one.preprocess = one.preprocess.model_copy(update=given)
     options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
-    return 0 if restore_files(restorer, options, recorder) else 1
+    return restore_files(restorer, options, recorder)

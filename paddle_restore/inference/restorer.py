@@ -222,7 +222,9 @@ class Restorer:
         if ratio is None:
             ratio = self.auto_ratio(raw)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
+        return NetworkInput(
+            raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, name=str(raw.path or "")
+        )
 
     def auto_ratio(self, raw: RawImage) -> float:
         """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
@@ -251,7 +253,8 @@ class Restorer:
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
         )
-        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form)
+        shown = "" if isinstance(source, np.ndarray) else str(source)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
 
     def _read_linear(self, path: Path) -> NetworkInput:
         """Develop a raw file without a mosaic, such as a phone's linear DNG or a monochrome sensor's."""

@@ -10,7 +10,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import write_image
-from paddle_restore.data.metadata import copied, raw_metadata
+from paddle_restore.data.metadata import copied
+from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.inference.restorer import Restorer
 
 
