@@ -5,8 +5,8 @@
 Demo scenes and a grey chart become raw frames of six cameras under four lights, exposed 50 times too dark
 at ISO 1600. The error is the mean difference of red from green and of blue from green, in 1/255, between the
 restored picture and the photograph, over a grid of 8x8 means. `as is`: no change of colours. `daylight`: the
-file's daylight multipliers against the training camera's. `as shot`: its as-shot multipliers against `--white`
-(data.white_balance).
+file's daylight multipliers against the training camera's. `as shot`: its as-shot multipliers against
+`--white` (data.white_balance).
 """
 
 from __future__ import annotations
