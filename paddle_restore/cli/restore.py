@@ -20,7 +20,7 @@ from paddle_restore.cli.common import (
 )
 from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
-from paddle_restore.devices import thread_count, use_device
+from paddle_restore.devices import use_device
 
 if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
@@ -104,7 +104,7 @@ class Predict:
         model = load_model(config, args.weights)
         tiling = Tiling(args.tile, args.memory)
         averaging, batch_size = averaging_of(args), args.batch_size
-        network = EagerNetwork(model)
+        network = EagerNetwork(model, args.threads)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
         return _restore(Restorer.of(forward, preprocess_of(config), config.eval.metrics), args)
 
@@ -135,6 +135,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="of the network on a CPU (default: OMP_NUM_THREADS, or all cores)",
     )
     parser.add_argument(
         "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
@@ -220,7 +226,7 @@ def _open(
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=thread_count(), strength=args.strength)
+    return Restorer(model, weights, *options, threads=args.threads, strength=args.strength)
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:

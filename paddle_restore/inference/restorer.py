@@ -79,7 +79,7 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
-        threads     of an exported folder on a CPU, by default `devices.thread_count()`
+        threads     of the network on a CPU, by default `devices.thread_count()`
         strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures
 
         Raises UserError for combinations that cannot be opened.
@@ -95,7 +95,7 @@ class Restorer:
             )
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
-            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
+            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision, threads)
             self.preprocess, self.metrics, own_noise = Preprocess(), METRICS, False
         if own_noise and isinstance(tile, int):
             raise UserError(
@@ -250,7 +250,12 @@ def _open_folder(
 
 
 def _open_model(
-    id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str
+    id: str,
+    weights: Union[str, Path, None],
+    backend: str,
+    device: str,
+    precision: str,
+    threads: Optional[int] = None,
 ) -> tuple[Network, ModelSpec]:
     # Imported here: running an exported folder must not load the code of networks.
     import paddle
@@ -278,4 +283,4 @@ def _open_model(
         raise UserError(
             f"{error}; {id} is built with its default arguments: for others, export it or use predict"
         ) from None
-    return EagerNetwork(model), model.spec
+    return EagerNetwork(model, threads), model.spec
