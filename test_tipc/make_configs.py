@@ -77,6 +77,9 @@ _INPUTS = {
     "xtrans": Input("xtrans", "Fuji", 96),
     "srgb": Input("srgb", "", 64),
 }
+# A network that restores mosaics is trained on clean pictures and restores raw files.
+_STABILISED = Input("stabilised", "Sony", 64)
+_SPLITS = {"train": "train", "eval": "val"}
 
 _TRAIN = """\
 ===========================train_params===========================
@@ -184,6 +187,11 @@ describe_network() {{
 """
 
 
+def _input(id: str) -> Input:
+    spec = model_spec(id)
+    return _STABILISED if spec.output == "mosaic" else _INPUTS[spec.input]
+
+
 def published_recipes() -> dict[str, str]:
     """Return the recipe of every network that configs/ has one for, in the order of NETWORKS."""
     found: dict[str, str] = {}
@@ -197,9 +205,13 @@ def published_recipes() -> dict[str, str]:
 def lite_recipe(id: str, published: Config) -> str:
     """Return the recipe of a small network that trains for ten iterations on the made data."""
     row, spec = NETWORKS.get(id, Network()), model_spec(id)
-    sid_set = _INPUTS[spec.input].sid_set
+    source = _input(id)
+    sid_set = source.sid_set
     data: dict[str, Any] = {"kind": "pairs", "root": "test_tipc/data/lite/pairs"}
-    if sid_set:
+    if source == _STABILISED:
+        folders = {f"{use}_folder": f"{split}/groundtruth" for use, split in _SPLITS.items()}
+        data = {**data, "kind": "stabilised", **folders}
+    elif sid_set:
         lists = {"train_list": f"{sid_set}_train_list.txt", "eval_list": f"{sid_set}_test_list.txt"}
         data = {"kind": "sid", "root": "test_tipc/data/lite", **lists}
     data |= {"crop": row.crop or round_up(32, spec.multiple), "limit": 2}
@@ -231,7 +243,7 @@ def contents() -> dict[Path, str]:
     cases = []
     recipes = published_recipes()
     for id, recipe in recipes.items():
-        source = _INPUTS[model_spec(id).input]
+        source = _input(id)
         crop = NETWORKS.get(id, Network()).crop or source.crop
         cases.append(f"    {id}) published={recipe} kind={source.demo} set={source.sid_set} crop={crop} ;;")
         texts = {

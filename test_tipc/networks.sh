@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # Written by test_tipc/make_configs.py; sourced by prepare.sh and run_all.sh.
-networks=(sid_unet sid_unet_xtrans lamba mirnet mirnet_v2 mirnet_v2_small invdn denoise_unet nafnet)
+networks=(sid_unet sid_unet_xtrans lamba mirnet mirnet_v2 mirnet_v2_small invdn denoise_unet denoise_raw nafnet)
 # Set the published recipe, the kind of made data, its set and the benchmark's crop of network $1.
 describe_network() {
   case "$1" in
@@ -12,6 +12,7 @@ describe_network() {
     mirnet_v2_small) published=configs/mirnet_v2/sidd_1card.yml kind=srgb set= crop=64 ;;
     invdn) published=configs/invdn/sidd_1card.yml kind=srgb set= crop=64 ;;
     denoise_unet) published=configs/denoise/srgb.yml kind=srgb set= crop=64 ;;
+    denoise_raw) published=configs/denoise/raw.yml kind=stabilised set=Sony crop=64 ;;
     nafnet) published=configs/nafnet/sidd_width32.yml kind=srgb set= crop=64 ;;
     *) return 1 ;;
   esac

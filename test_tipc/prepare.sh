@@ -5,7 +5,7 @@
 # MODE: lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer, whole_infer,
 #       paddle2onnx_infer, serving_infer, benchmark_train
 # Nothing is downloaded: tools/prepare_demo.py makes the data once for all models (test_tipc/data/lite).
-#   TIPC_DATA=DIR      use this SID or SIDD data set instead
+#   TIPC_DATA=DIR      use this SID or SIDD data set instead; for denoise_raw a SID set with clean pictures in train/, val/
 #   TIPC_WEIGHTS=FILE  whole_infer, paddle2onnx_infer, serving_infer: the published network with these weights instead of
 #                      a very small one that is trained for a few iterations
 set -euo pipefail
@@ -41,11 +41,15 @@ if [ -n "${TIPC_DATA:-}" ]; then
   [ -d "$TIPC_DATA" ] || die "TIPC_DATA: $TIPC_DATA is no folder"
   root="$(cd "$TIPC_DATA" && pwd)"
 else
-  "$python" tools/prepare_demo.py --output "$root" --kind "$kind"
+  demos=("$kind")
+  if [ "$kind" = stabilised ]; then demos=(srgb sid); fi # trains on clean pictures, restores raw files
+  for demo in "${demos[@]}"; do "$python" tools/prepare_demo.py --output "$root" --kind "$demo"; done
   if [ "$kind" = srgb ]; then root="$root/pairs"; fi
 fi
 train=train eval=val
-if [ -d "$root/train_mini" ] && [ -d "$root/val_mini" ]; then train=train_mini eval=val_mini; fi
+if [ "$kind" = stabilised ] && [ -z "${TIPC_DATA:-}" ]; then
+  train=pairs/train/groundtruth eval=pairs/val/groundtruth
+elif [ -d "$root/train_mini" ] && [ -d "$root/val_mini" ]; then train=train_mini eval=val_mini; fi
 
 # ---- recipe
 folder="test_tipc/data/$model_name"
@@ -56,9 +60,9 @@ mkdir -p "$folder/infer/input" "$folder/infer/target"
   echo "_base_: $base"
   echo "data:"
   # A recipe of another kind of data keeps none of its options.
-  if [ "$kind" = srgb ]; then echo "  kind: pairs"; else echo "  kind: sid"; fi
+  case "$kind" in srgb) echo "  kind: pairs" ;; stabilised) echo "  kind: stabilised" ;; *) echo "  kind: sid" ;; esac
   echo "  root: '${root//\'/\'\'}'"
-  if [ "$kind" = srgb ]; then printf '  train_folder: %s\n  eval_folder: %s\n' "$train" "$eval"; fi
+  if [ -z "$set" ] || [ "$kind" = stabilised ]; then printf '  train_folder: %s\n  eval_folder: %s\n' "$train" "$eval"; fi
   if [ "$MODE" = benchmark_train ]; then
     # Without stages and without the recipe's schedule, so that any length is valid.
     printf '  limit: 2\n'

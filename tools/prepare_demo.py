@@ -3,4 +3,5 @@
 import _repository  # puts the repository's root on the path
 from paddle_restore.cli.main import main
 
-main("prepare_demo")
+if __name__ == "__main__":
+    main("prepare_demo")

@@ -37,7 +37,7 @@ def _xtrans(folder: GoldenFolder) -> Comparison:
 def _amplifier(folder: GoldenFolder) -> Comparison:
     ours, reference = {}, {}
     for case in folder.json("functions.json")["amplifier"]["cases"]:
-        dark = case["scale"] * procedural_input(case["tag"], (128, 160)) ** case["power"]
+        dark = case["scale"] * procedural_input(case["tag"], (128, 160), folder.seed) ** case["power"]
         mosaic = (np.round(dark * 15871) / 15871).astype(np.float32)
         for m in (1, 5, 8):
             ours[f"{case['tag']} m={m}"] = np.array(estimate_ratio(mosaic, m=m))
@@ -46,7 +46,7 @@ def _amplifier(folder: GoldenFolder) -> Comparison:
 
 
 def _imresize(folder: GoldenFolder) -> Comparison:
-    picture, golden = procedural_input("imresize/input", (96, 80, 3)), folder.arrays("imresize")
+    picture, golden = procedural_input("imresize/input", (96, 80, 3), folder.seed), folder.arrays("imresize")
     return {f"output_x{n}": imresize(picture, 1 / n) for n in (2, 4)}, golden
 
 

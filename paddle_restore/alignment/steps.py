@@ -27,7 +27,7 @@ def align(id: str, folder: GoldenFolder) -> Iterator[tuple[str, Values, Values]]
     Steps without golden values are left out. Weights, losses, optimiser and metrics come from the code that
     recipes use. Raises UserError for a network without golden values.
     """
-    golden = golden_of(id)
+    golden = golden_of(id, folder)
     for step, values in (
         ("data", prepare(folder, golden.data)),
         ("metric", measure(folder, golden.metrics)),
@@ -45,7 +45,7 @@ def align(id: str, folder: GoldenFolder) -> Iterator[tuple[str, Values, Values]]
 def golden_model(id: str, golden: Golden, reference: Reference) -> nn.Layer:
     """Build the network in the size of the golden values and with their weights."""
     model = create_model(id, **golden.args)
-    load_into(model, _our_names(reference.weights, id), source=f"golden {golden.name}")
+    load_into(model, _our_names(reference.weights, id, model), source=f"golden {golden.name}")
     return model
 
 
@@ -83,22 +83,23 @@ def _training(
             yield "loss", {"loss": loss.numpy()}, {"loss": np.array(reference.losses[0])}
             if reference.gradients:
                 gradients = {name: _norm(p.grad) for name, p in model.named_parameters()}
-                yield "backward", gradients, _our_norms(reference.gradients, id)
+                yield "backward", gradients, _our_norms(reference.gradients, id, model)
         optimizer.step()
         optimizer.clear_grad()
     expected = {f"loss {step}": np.array(loss) for step, loss in enumerate(reference.losses, start=1)}
-    after = _our_norms(reference.weights_after, id)
+    after = _our_norms(reference.weights_after, id, model)
     norms = {name: _norm(p) for name, p in model.named_parameters() if name in after}
     yield "train", {**losses, **norms}, {**expected, **after}
 
 
-def _our_names(arrays: Mapping[str, np.ndarray], id: str) -> Values:
-    """Rename by the network's table; a network without one has golden values under its own names."""
-    return convert_state_dict(arrays, id) if foreign_names(id) else dict(arrays)
+def _our_names(arrays: Mapping[str, np.ndarray], id: str, model: nn.Layer) -> Values:
+    """Rename by the network's table. Golden values may also have our names."""
+    ours = set(arrays) <= set(model.state_dict())
+    return dict(arrays) if ours or not foreign_names(id) else convert_state_dict(arrays, id)
 
 
-def _our_norms(norms: Mapping[str, float], id: str) -> Values:
-    return _our_names({name: np.array(norm) for name, norm in norms.items()}, id)
+def _our_norms(norms: Mapping[str, float], id: str, model: nn.Layer) -> Values:
+    return _our_names({name: np.array(norm) for name, norm in norms.items()}, id, model)
 
 
 def _norm(tensor: Optional[paddle.Tensor]) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 
 from paddle_restore import devices
 from paddle_restore.arithmetic import ceil_div, round_up
-from paddle_restore.devices import use_device
+from paddle_restore.devices import gpu_number, is_gpu, use_device
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, OpenedNetwork, open_network
 from paddle_restore.inference.package import read_package
@@ -88,7 +88,10 @@ def measure(
     inputs = list(network_inputs(spec, input_size).values())
     height, width = inputs[0].shape[2:]
     latency = measure_latency(lambda: opened(*inputs), trials, warmup)
-    memory = paddle.device.cuda.max_memory_allocated() if device == "gpu" else peak_memory() - before
+    if is_gpu(device):
+        memory = paddle.device.cuda.max_memory_allocated(gpu_number(device))
+    else:
+        memory = peak_memory() - before
     # Counting runs the network, so it comes after the memory is measured.
     cost = package.cost if exported else measure_cost(model)
     return {

@@ -159,8 +159,9 @@ def _runners(id: str, folder: Path, work: Path) -> Iterator[tuple[str, str, list
     """Yield label, precision, command and output of every runner."""
     threads = str(thread_count())
     code = "from paddle_restore.benchmark.side_by_side import serve_backend; serve_backend()"
-    # All backends but Paddle run the ONNX graph.
-    backends = [name for name in find_backends() if name == DEFAULT or (folder / "model.onnx").is_file()]
+    # All backends but Paddle run the ONNX graph. TensorRT runs on a GPU only, and this compares on a CPU.
+    backends = [name for name in find_backends() if name != "tensorrt"]
+    backends = [name for name in backends if name == DEFAULT or (folder / "model.onnx").is_file()]
     for backend, precision in product(backends, _PRECISIONS):
         command = ["-c", code, str(folder), str(work), backend, precision, threads]
         yield backend, precision, command, work / f"{backend}-{precision}.npz"

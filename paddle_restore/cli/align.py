@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from paddle_restore.alignment.differences import import_reprod_log
     from paddle_restore.devices import use_device
 
-    ids = aligned_models() if args.model == "all" else [args.model]
-    goldens = {id: golden_of(id) for id in ids}
     import_reprod_log()  # before minutes of work
     folder = GoldenFolder(args.golden)
+    ids = sorted({*aligned_models(), *folder.own()}) if args.model == "all" else [args.model]
+    goldens = {id: golden_of(id, folder) for id in ids}
     if args.model == "all":  # a folder of one's own has few networks
         ids = [id for id, golden in goldens.items() if folder.holds(golden)]
     use_device("cpu")  # where the golden values were made: a GPU rounds float32 further away

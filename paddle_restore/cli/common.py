@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddle_restore.devices import DEVICES
+from paddle_restore.devices import DEVICES, check_device_name
+from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import EAGER, PRECISIONS, find_backends
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, help="default: gpu where there is one")
+    parser.add_argument(
+        "--device", type=device_name, metavar="cpu|gpu|gpu:N", help="default: gpu where there is one"
+    )
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +88,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
     return int(text)
+
+
+def device_name(text: str) -> str:
+    try:
+        return check_device_name(text)
+    except UserError:
+        raise argparse.ArgumentTypeError(f"must be one of {DEVICES}, not {text!r}") from None
 
 
 def boolean(text: str) -> bool:

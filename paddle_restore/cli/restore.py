@@ -18,6 +18,7 @@ from paddle_restore.cli.common import (
     positive,
     preprocess_of,
 )
+from paddle_restore.data.colour_spaces import COLOUR_SPACES
 from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.devices import use_device
@@ -37,7 +38,7 @@ class Restore:
             "--model",
             metavar="DIR|ID",
             help="exported folder, or a network's id with --weights "
-            "(default: the network for noisy pictures that comes with the package)",
+            "(default: the networks for noisy pictures and raw files that come with the package)",
         )
         parser.add_argument("--weights", type=Path, help="model.pdparams, for a network's id")
         add_backend(parser)
@@ -77,8 +78,11 @@ class Infer:
             args.batch_size,
             getattr(network, "config", None),
         )
-        code = _restore(restorer, args, recorder)
-        recorder.report()
+        try:
+            code = _restore(restorer, args, recorder)
+            recorder.report()
+        finally:
+            recorder.close()
         return code
 
 
@@ -106,7 +110,8 @@ class Predict:
         averaging, batch_size = averaging_of(args), args.batch_size
         network = EagerNetwork(model, args.threads)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
-        return _restore(Restorer.of(forward, preprocess_of(config), config.eval.metrics), args)
+        preprocess, metrics = preprocess_of(config), config.eval.metrics
+        return _restore(Restorer.of(forward, preprocess, metrics, args.camera), args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +129,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="of networks that restore pictures: 0 changes nothing, 1 is the network's own result, 1.5 more",
+        help="of networks that restore pictures or raw frames: 0 changes nothing, 1 is the network's own "
+        "result, 1.5 more",
     )
     parser.add_argument(
         "--tile",
@@ -132,6 +138,13 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="auto|none|N",
         help="side of the tiles in pixels; auto: as large as --memory allows",
+    )
+    parser.add_argument(
+        "--camera",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with a sensor's noise, for networks that restore raw frames (default: the raw file's "
+        "own noise profile, or an estimate)",
     )
     parser.add_argument(
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
@@ -154,12 +167,19 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR|FILE",
-        help="folder for the pictures, or the name of the only one",
+        help="folder for the results, or the name of the only one",
     )
     parser.add_argument(
         "--format",
-        choices=[one.name for one in output_formats()],
-        help="of the pictures (default: the input's own; PNG for raw files)",
+        choices=[*(one.name for one in output_formats()), "dng"],
+        help="of the results (default: a picture's own; of raw files DNG where the network restores raw "
+        "frames, else PNG). dng concerns raw files only",
+    )
+    parser.add_argument(
+        "--colour_space",
+        choices=list(COLOUR_SPACES),
+        default="srgb",
+        help="of pictures that are developed from restored raw frames; its profile is written along",
     )
     parser.add_argument(
         "--depth",
@@ -170,8 +190,8 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metadata",
         choices=("keep", "none"),
-        default="keep",
-        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out",
+        help="copy colour profile and EXIF (place and camera too) of the input, or leave them out "
+        "(default: keep, but a DNG gets place and serial number by keep only)",
     )
     parser.add_argument("--target", type=Path, help="reference picture or raw file, or a folder of them")
     parser.add_argument(
@@ -226,7 +246,9 @@ def _open(
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
-    return Restorer(model, weights, *options, threads=args.threads, strength=args.strength)
+    return Restorer(
+        model, weights, *options, threads=args.threads, strength=args.strength, camera=args.camera
+    )
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from paddle_restore.cli.common import add_backend, positive
+from paddle_restore.cli.common import add_backend, device_name, positive
 from paddle_restore.errors import UserError
 from paddle_restore.serving.settings import TOKEN, Settings
 from paddle_restore.shipped import shipped_folder
@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_limit(parser, "--worker_memory", "GB", float, "a worker that takes more is stopped and replaced")
     _add_limit(parser, "--memory", "GB", float, "working memory by which tiles are chosen")
     parser.add_argument("--threads", type=positive, metavar="N", help="of each worker (default: its share)")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default=Settings.device)
+    parser.add_argument(
+        "--device", type=device_name, metavar="cpu|gpu|gpu:N", default=Settings.device, help="default: cpu"
+    )
     add_backend(parser)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
@@ -34,6 +34,7 @@ _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 
 _SUBDIRECTORIES, _FILE_TYPE, _PHOTOMETRIC, COLOUR_FILTER_ARRAY = 330, 254, 262, 32803
 _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _ASCII = 2
+_UNCALIBRATED = 65535
 
 _MAX_ICC = 1 << 22
 _MAX_BLOCK = 1 << 16
@@ -147,6 +148,13 @@ class Metadata:
             icc if len(icc) <= _MAX_ICC else b"",
             (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
+
+    def with_profile(self, icc: bytes, srgb: bool) -> Metadata:
+        """Return a copy with another colour profile, of sRGB or of another space, which the tags say too."""
+        found = read_block(self.exif)
+        if EXIF in found:
+            found[EXIF][_COLOUR_SPACE] = 1 if srgb else _UNCALIBRATED
+        return replace(self, exif=_copied_block(found), icc=icc)
 
     def directories(self, height: int, width: int) -> Directories:
         """Return the tags for an upright picture of this size; none if there are none."""

@@ -125,7 +125,9 @@ class TrainOptions(Options):
         10, ge=0, description="different unreadable samples that are replaced; one more stops the run"
     )
     on_nonfinite: Literal["stop", "skip"] = Field(
-        "stop", description="if a loss or gradient is not finite: stop the run, or skip the batch"
+        "stop",
+        description="if a loss or gradient is not finite: stop the run, or skip the batch, "
+        "as a loss scaler (amp with float16) always does",
     )
     accumulate: int = Field(
         1, gt=0, description="parts in which each batch is computed: the same step in less memory"

@@ -18,6 +18,7 @@ from typing import NoReturn, Optional, TypeVar, Union
 import paddle
 import paddle.distributed as dist
 
+from paddle_restore.devices import on_gpu
 from paddle_restore.engine.signals import Stopped
 from paddle_restore.errors import UserError
 from paddle_restore.weights import tensors_of
@@ -28,11 +29,29 @@ T = TypeVar("T")
 
 
 def init() -> tuple[int, int]:
-    """Join the job that `paddle.distributed.launch` started; return rank and number of processes."""
+    """Join the job that `paddle.distributed.launch` started; return rank and number of processes.
+
+    Raises UserError where the processes of this machine would share a GPU.
+    """
     world = dist.get_world_size()
     if world > 1 and not dist.is_initialized():
+        if on_gpu():
+            _check_gpus()
+        else:
+            # Else a build for GPUs takes one, whatever device was chosen.
+            os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
         dist.init_parallel_env()
     return dist.get_rank(), world
+
+
+def _check_gpus() -> None:
+    processes = int(os.environ.get("PADDLE_LOCAL_SIZE", 1))
+    gpus = paddle.device.cuda.device_count()
+    if processes > gpus:
+        raise UserError(
+            f"{processes} processes on a machine with {gpus} GPU(s), and each needs its own; "
+            f"start {gpus} (--nproc_per_node {gpus}), or use --device cpu"
+        )
 
 
 def average_gradients(parameters: list[paddle.Tensor], world: int) -> None:
@@ -49,7 +68,8 @@ def average_gradients(parameters: list[paddle.Tensor], world: int) -> None:
     joint /= world
     parts = paddle.split(joint, [gradient.size for gradient in gradients])
     for gradient, part in zip(gradients, parts):
-        gradient.set_value(part.reshape(gradient.shape).astype(gradient.dtype))
+        # Not set_value, which copies through the host in Paddle 2.6.
+        gradient.copy_(part.reshape(gradient.shape).astype(gradient.dtype), False)
 
 
 def means(values: Sequence[Union[float, paddle.Tensor]], world: int) -> list[float]:

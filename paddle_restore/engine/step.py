@@ -91,8 +91,22 @@ class Step:
             self.scaler.update()
             if self.ema:
                 self.ema.update(update)
+        elif self.scales_loss:
+            self._report_overflow(parameters)
         self.optimizer.clear_grad(set_to_zero=False)
         return result
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether a loss scaler skips steps that overflow float16, and lowers its factor."""
+        return self.scaler.is_enable()
+
+    def _report_overflow(self, parameters: list[paddle.Tensor]) -> None:
+        """Tell the loss scaler of a loss that is not finite. The gradients that it looks at may be finite."""
+        for gradient in [p.grad for p in parameters if p.grad is not None][:1]:
+            gradient.copy_(paddle.full_like(gradient, math.nan), False)
+            self.scaler.step(self.optimizer)  # which changes no weight
+            self.scaler.update()
 
     def _agree(
         self,
@@ -103,7 +117,7 @@ class Step:
     ) -> StepResult:
         """Average over the processes. One message carries all: it costs one wait for the device."""
         # A loss scaler checks the gradients itself: with it they may overflow.
-        gradients = [] if self.scaler.is_enable() else [_sum_of_gradients(parameters)]
+        gradients = [] if self.scales_loss else [_sum_of_gradients(parameters)]
         flags = [unreadable, stop]
         any_unreadable, any_stop, *means = distributed.means(
             [*flags, *losses.values(), *gradients], self.world

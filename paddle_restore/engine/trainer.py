@@ -400,7 +400,9 @@ class Trainer:
         losses = ", ".join(f"{name} {value:g}" for name, value in result.losses.items())
         position = f"{state.iteration}/{self.plan.iterations}"
         text = f"non-finite {what} at iteration {position} ({losses}; samples {', '.join(names)})"
-        if self.config.train.on_nonfinite == "skip" and counts.in_a_row < MAX_CONSECUTIVE_SKIPS:
+        # A float16 overflow is the loss scaler's: it lowers its factor for the next step.
+        skip = self.config.train.on_nonfinite == "skip" or self.step.scales_loss
+        if skip and counts.in_a_row < MAX_CONSECUTIVE_SKIPS:
             self.log.text(f"{text}: skipped, {counts.count} so far")
             return
         in_a_row = f", {counts.in_a_row} in a row" if counts.in_a_row > 1 else ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Optional
 
 import numpy as np
 import paddle
 
 from paddle_restore.devices import on_gpu, thread_count
+
+_HALVES = (paddle.float16, paddle.bfloat16)
 
 
 class EagerNetwork:
@@ -17,6 +20,8 @@ class EagerNetwork:
 
     def __init__(self, model: paddle.nn.Layer, threads: Optional[int] = None):
         """`threads` are those of a CPU, by default `thread_count()`."""
+        if any(parameter.dtype in _HALVES for parameter in model.parameters()):  # trained with train.amp O2
+            model = copy.deepcopy(model).float()
         # `deployed` is the network without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
         self.threads = threads or thread_count()

@@ -118,8 +118,10 @@ def _trace_legacy(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) 
     except TypeError:
         # PaddlePaddle 3.3.1 has exp, sigmoid, matmul and more for its new graph only.
         raise UserError(
-            f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; "
-            "export it with PaddlePaddle 2.6, or without --legacy"
+            f"PaddlePaddle {paddle.__version__} cannot trace this network as model.pdmodel; export it with "
+            "PaddlePaddle 2.6.2, by the same command in an environment of its own (Python 3.9 to 3.12): "
+            "python3.11 -m venv .venv26 && .venv26/bin/pip install -e '.[paddle26]' && "
+            ".venv26/bin/python tools/export_model.py ...; or without --legacy"
         ) from None
 
 

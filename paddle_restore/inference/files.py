@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from paddle_restore.data.files import list_files
-from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw
+from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw, output_formats
 from paddle_restore.errors import UserError
 from paddle_restore.inference.inputs import NetworkInput
-from paddle_restore.inference.restorer import Restored
+from paddle_restore.inference.restored import DNG, SRGB, Restored, RestoredRaw
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,12 @@ class FileOptions:
 
     input     files, folders or patterns
     output    folder, or the name of the only picture
-    format    suffix of the pictures; the input's own unless given, and png for raw files
+    format    suffix of the pictures; the input's own unless given, png for developed raw files and dng for
+              denoised ones
     depth     8 or 16 bits; the input's own unless given, and 16 for raw files
-    metadata  "keep" writes the input's colour profile and EXIF along, "none" does not
+    metadata  "keep" writes the input's colour profile and EXIF along, "none" does not; None is "keep", but
+              leaves place and serial number of a DNG out
+    colour_space  of developed raw frames, a key of COLOUR_SPACES
     target    reference picture or raw file, or a folder of them
     ratio     amplification of raw files; None takes the exposure times, or an estimate
     summary   file that gets a line of JSON for every input
@@ -35,12 +38,13 @@ class FileOptions:
     output: Path
     format: Optional[str] = None
     depth: Optional[int] = None
-    metadata: str = "keep"
+    metadata: Optional[str] = None
     target: Optional[Path] = None
     ratio: Optional[float] = None
     skip_existing: bool = False
     summary: Optional[Path] = None
     compare: Optional[Path] = None
+    colour_space: str = SRGB
 
 
 @dataclass
@@ -58,34 +62,54 @@ class FileTask:
     path: Path
     output: Path
     input: Optional[NetworkInput] = None
-    restored: Optional[Restored] = None
+    restored: Union[Restored, RestoredRaw, None] = None
     ratio: Optional[float] = None
     error: Optional[UserError] = None
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def find_tasks(options: FileOptions, raw: bool) -> list[FileTask]:
+@dataclass(frozen=True)
+class Kinds:
+    """What a restorer reads, and whether it writes DNG files of the raw files."""
+
+    pictures: bool
+    raw: bool = False
+    dng: bool = False
+
+    def read(self, path: Path) -> bool:
+        return (self.raw and is_raw(path)) or (self.pictures and is_picture(path))
+
+    def __str__(self) -> str:
+        names = [name for name, read in (("pictures", self.pictures), ("raw files", self.raw)) if read]
+        return " or ".join(names)
+
+
+def find_tasks(options: FileOptions, kinds: Kinds) -> list[FileTask]:
     """Return the files of `options.input` (files, folders, patterns such as "in/**/*.dng") and their outputs.
 
-    The output folder gets the sub-folders of a pattern too. Of folders and patterns only raw files count
-    where `raw` is true, and only pictures otherwise.
-    Raises UserError where nothing is found, or two files would be written to one name.
+    The output folder gets the sub-folders of a pattern too. Of folders and patterns only files of `kinds`
+    count.
+    Raises UserError where nothing is found, two files would be written to one name, or a name asks for a DNG
+    that cannot be made.
     """
     output, format = options.output, options.format
+    if format == DNG and not kinds.dng:
+        raise UserError(
+            "--format dng: this network gives pictures; only one that restores raw frames writes DNG"
+        )
     places: dict[Path, Path] = {}
     for given in options.input:
-        for path, place in _expand(given, raw):
+        for path, place in _expand(given, kinds):
             places.setdefault(path, place)
-    if is_picture(output) and not output.is_dir():
+    if (is_picture(output) or is_raw(output)) and not output.is_dir():
         if len(places) > 1 or options.input[0].is_dir():
             raise UserError(f"{output}: is the name of one picture, but there are more; name a folder")
+        _check_raw_name(output, next(iter(places)), kinds)
         return [FileTask(path, output) for path in places]
     outputs: dict[Path, Path] = {}
     for path, place in places.items():
-        own = format_of_name(path)
-        suffix = f".{format}" if format else path.suffix if own and own.write else f".{DEFAULT}"
-        outputs[path] = output / place.with_suffix(suffix)
+        outputs[path] = output / place.with_suffix(_suffix(path, format, kinds))
     count = Counter(outputs.values())
     for path, name in outputs.items():
         if count[name] > 1:  # files that differ in their suffix only keep it in the name
@@ -96,15 +120,40 @@ def find_tasks(options: FileOptions, raw: bool) -> list[FileTask]:
     return [FileTask(path, name) for path, name in outputs.items()]
 
 
-def _expand(given: Path, raw: bool) -> list[tuple[Path, Path]]:
+def _suffix(path: Path, format: Optional[str], kinds: Kinds) -> str:
+    own = format_of_name(path)
+    if kinds.dng and own is None:
+        return f".{format or DNG}"
+    if format and format != DNG:
+        return f".{format}"
+    return path.suffix if own and own.write else f".{DEFAULT}"
+
+
+def _check_raw_name(output: Path, source: Path, kinds: Kinds) -> None:
+    """Raise UserError if `output` is a raw file's name, and the source cannot become one."""
+    if not is_raw(output):
+        return
+    if output.suffix.lower() != f".{DNG}":
+        raise UserError(f"{output}: raw files are written as DNG only; choose a name that ends in .{DNG}")
+    if not kinds.dng:
+        raise UserError(
+            f"{output}: this network gives pictures; choose a name that ends in "
+            + " or ".join(f".{one.name}" for one in output_formats())
+        )
+    if is_picture(source):
+        raise UserError(
+            f"{source}: is a picture, and only a raw file can become a DNG; choose another --output"
+        )
+
+
+def _expand(given: Path, kinds: Kinds) -> list[tuple[Path, Path]]:
     """Return the files of one argument, each with its place below the output."""
-    wanted, kind = (is_raw, "raw files") if raw else (is_picture, "pictures")
     if given.exists() or not glob.has_magic(str(given)):
-        return [(path, Path(path.name)) for path in list_files(given, wanted, kind)]
+        return [(path, Path(path.name)) for path in list_files(given, kinds.read, str(kinds))]
     found = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]
-    files = [path for path in found if path.is_file() and wanted(path)]
+    files = [path for path in found if path.is_file() and kinds.read(path)]
     if not files:
-        raise UserError(f"{given}: the pattern finds no {kind}")
+        raise UserError(f"{given}: the pattern finds no {kinds}")
     fixed = list(given.parts[:-1])
     while fixed and any(glob.has_magic(part) for part in fixed):
         fixed.pop()

@@ -53,7 +53,7 @@ class Forward:
     batch_size  windows of one size that the network gets at once
     own_noise   the network draws its latent's noise itself, so only whole frames can be run
     strength    s of input + s * (output - input), from 0 (the input itself) to MAX_STRENGTH; only of networks
-                that take a picture to a picture of the same size
+                that take a picture or mosaic to one of the same size
     """
 
     network: Network
@@ -71,14 +71,14 @@ class Forward:
             raise UserError(f"strength must be a number from 0 to {MAX_STRENGTH}, not {self.strength!r}")
         if self.strength != 1 and not self.has_strength(self.spec):
             raise UserError(
-                f"strength: {self.spec.id} develops raw files; only networks that restore pictures have a "
-                "strength; leave it out"
+                f"strength: {self.spec.id} develops raw files; only networks that restore pictures or raw "
+                "frames have a strength; leave it out"
             )
 
     @staticmethod
     def has_strength(spec: ModelSpec) -> bool:
         """Whether a network's output can be blended with its input."""
-        return not spec.raw and spec.scale == 1
+        return spec.scale == 1 and (spec.output == "mosaic" or not spec.raw)
 
     def run(
         self,
@@ -88,10 +88,16 @@ class Forward:
     ) -> list[np.ndarray]:
         """Restore frames: (3, H, W) each, float32 in [0, 1], or integers of `depth` bits.
 
-        `on_window` is called after every window. Raises UserError for a frame below the network's multiple,
-        a tile too small for its context, and an output that is not a picture.
+        A network that restores mosaics gives (1, H, W) float32, where 0 is black, 1 is white and nothing is
+        clipped. `on_window` is called after every window. Raises UserError for a frame below the network's
+        multiple, a tile too small for its context, and an output that is not a picture.
         """
-        pictures = [_Picture(self._output_size(x), sum(1 for _ in self._passes(x)), depth) for x in inputs]
+        mosaic = self.spec.output == "mosaic"
+        channels, depth = (1, None) if mosaic else (3, depth)
+        pictures = [
+            _Picture((*self._output_size(x), channels), sum(1 for _ in self._passes(x)), depth)
+            for x in inputs
+        ]
         batch: list[_Tile] = []
         for tile in chain.from_iterable(map(self._tiles, inputs, pictures)):
             if batch and tile.shape != batch[0].shape:
@@ -130,8 +136,10 @@ class Forward:
                     yield _Pass(*flipped, transform, (self.averaging.seed, number, sample))
 
     def _output_size(self, input: NetworkInput) -> tuple[int, int]:
-        factor, scale = PACK_FACTOR[self.spec.input], self.spec.scale
         height, width = input.picture_size
+        if self.spec.output == "mosaic":
+            return height, width
+        factor, scale = PACK_FACTOR[self.spec.input], self.spec.scale
         return height * scale // factor, width * scale // factor
 
     def _plan(self, pass_: _Pass) -> tuple[Axis, Axis]:
@@ -140,7 +148,7 @@ class Forward:
     def _tiles(self, input: NetworkInput, picture: _Picture) -> Iterator[_Tile]:
         for pass_ in self._passes(input):
             rows, columns = self._plan(pass_)
-            assembly = Assembly(self.spec.scale, rows, columns)
+            assembly = Assembly(self.spec.scale, rows, columns, self.spec.out_channels)
             for row, column in product(rows, columns):
                 yield _Tile(pass_, assembly, picture, (row.start, column.start, row.size, column.size))
 
@@ -159,20 +167,28 @@ class Forward:
                 f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "
                 "belong together"
             ) from error
-        shape = (len(tiles), 3, *(side * self.spec.scale for side in tiles[0].shape))
+        shape = (len(tiles), self.spec.out_channels, *(side * self.spec.scale for side in tiles[0].shape))
         if outputs.shape != shape or not np.isfinite(outputs).all():
             raise UserError(
                 f"{self.spec.id} gave no picture (its output has shape {outputs.shape} and may hold NaN); "
                 "check the weights, the spec and the input's levels and ratio"
             )
-        if self.strength != 1:
-            outputs = arrays[0] + np.float32(self.strength) * (outputs - arrays[0])
-        for tile, output in zip(tiles, outputs):
-            # In place: copying a large picture takes up to a tenth of the network's time.
-            clipped = np.clip(output, 0, 1, out=output if output.flags.writeable else None)
-            rows = tile.assembly.add(clipped)
+        for tile, output in zip(tiles, self._finished(tiles, arrays[0], outputs)):
+            rows = tile.assembly.add(output)
             if rows:
                 tile.picture.add(tile.pass_, *rows)
+
+    def _finished(self, tiles: list[_Tile], inputs: np.ndarray, outputs: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield pictures in [0, 1], or packed mosaics."""
+        if self.spec.output == "mosaic":
+            for tile, output in zip(tiles, outputs):
+                yield tile.pass_.input.denoised(output, tile.window, self.strength)
+            return
+        if self.strength != 1:
+            outputs = inputs + np.float32(self.strength) * (outputs - inputs)
+        for output in outputs:
+            # In place: copying a large picture takes up to a tenth of the network's time.
+            yield np.clip(output, 0, 1, out=output if output.flags.writeable else None)
 
 
 @dataclass(frozen=True)
@@ -204,15 +220,20 @@ class _Tile:
 
 
 class _Picture:
-    """A restored picture (3, H, W): the mean of `count` passes, or the rounded integers of a single one."""
+    """A restored picture (3, H, W) or mosaic (1, H, W): the mean of `count` passes.
 
-    def __init__(self, size: tuple[int, int], count: int, depth: Optional[int]):
+    Those of a single pass can be rounded to integers. Rows of a mosaic come packed.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], count: int, depth: Optional[int]):
         self._count, self._depth = count, depth
         dtype = np.float32 if depth is None or count > 1 else np.uint8 if depth == 8 else np.uint16
-        self._values = np.zeros((*size, 3), dtype).transpose(2, 0, 1)
+        self._values = np.zeros(shape, dtype).transpose(2, 0, 1)
 
     def add(self, pass_: _Pass, top: int, rows: np.ndarray) -> None:
-        """Add output rows (3, n, W) of a pass, from row `top` on, without what its input was grown by."""
+        """Add output rows (C, n, W) of a pass, from row `top` on, without what its input was grown by."""
+        if len(self._values) == 1:
+            top, rows = 2 * top, unpacked(rows).mosaic[None]
         view = flip(self._values, *pass_.transform)
         above, left = pass_.offset
         first = max(top - above, 0)

@@ -8,9 +8,13 @@ from typing import Optional, Union
 import numpy as np
 
 from paddle_restore.arithmetic import ceil_div
+from paddle_restore.data.camera_facts import CameraFacts
+from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.image import PLAIN, Form
 from paddle_restore.data.mosaic import RawImage, check_kind, network_input
 from paddle_restore.data.pixels import flip, to_float, to_integer, upright
+from paddle_restore.data.sensor_noise import SensorNoise
+from paddle_restore.data.stabilise import stabilise, unstabilise
 from paddle_restore.errors import UserError
 from paddle_restore.models.spec import PACK_FACTOR, Latent
 
@@ -33,6 +37,8 @@ class NetworkInput:
     orientation  turns a mosaic's picture upright, as `pixels.upright` takes it
     form         depth, greyness, alpha channel and metadata of the file
     clip         an amplified mosaic is clipped at 1: ModelSpec.clip
+    noise        of a mosaic whose windows are stabilised, for a network that restores mosaics
+    camera       facts of a mosaic that is developed
     """
 
     values: Union[np.ndarray, RawImage]
@@ -41,6 +47,8 @@ class NetworkInput:
     orientation: int = 0
     form: Form = PLAIN
     clip: bool = True
+    noise: Optional[SensorNoise] = None
+    camera: Optional[CameraFacts] = None
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -80,9 +88,27 @@ class NetworkInput:
     def window(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Return (C, height, width) float32 in [0, 1], reflected beyond the bottom and right edge.
 
-        A mosaic may be above 1 without `clip`. The place is in network input pixels, of an input that
-        `flipped` returned.
+        A mosaic may be above 1 without `clip`; with `noise` it is stabilised. The place is in network input
+        pixels, of an input that `flipped` returned.
         """
+        part = self._padded(top, left, height, width)
+        return part if self.noise is None else stabilise(part, *self.noise.packed)
+
+    def denoised(
+        self, output: np.ndarray, window: tuple[int, int, int, int], strength: float = 1.0
+    ) -> np.ndarray:
+        """Return the mosaic's values of a network's output, both (4, height, width), for a `window`.
+
+        They are neither amplified nor clipped. `strength` blends them with the input, and clipped pixels are
+        the input's. The input has `noise`.
+        """
+        assert self.noise is not None
+        noisy, clean = self._padded(*window), unstabilise(output, *self.noise.packed)
+        if strength != 1:
+            clean = noisy + np.float32(strength) * (clean - noisy)
+        return np.where(noisy >= 1, noisy, clean)
+
+    def _padded(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         rows, columns = (max(0, end - size) for end, size in zip((top + height, left + width), self.size))
         part = self._part(top, left, height - rows, width - columns)
         if not (rows or columns):
@@ -94,12 +120,19 @@ class NetworkInput:
             return to_float(self.values[:, top : top + height, left : left + width])
         top, left, height, width = (PACK_FACTOR[self.kind] * n for n in (top, left, height, width))
         part = self.values.crop(top, left, height, width)
+        if self.noise is not None:
+            return part.signal()
         return network_input(part, self.kind, 1.0 if self.ratio is None else self.ratio, self.clip)
 
     def preview(self) -> np.ndarray:
-        """Return the picture, or the amplified mosaic without demosaicing: (H, W, 3) uint8, upright."""
+        """Return the picture, or the amplified mosaic, (H, W, 3) uint8, upright.
+
+        A mosaic with `camera` is developed, another one is not demosaiced.
+        """
         if not isinstance(self.values, RawImage):
             return to_integer(self.values.transpose(1, 2, 0))
+        if self.camera is not None:
+            return to_integer(to_float(develop_mosaic(self.values, self.camera, self.ratio or 1.0)[0]))
         grown, (top, left) = self.values.extended()
         rows, columns = grown.mosaic.shape
         step = _PREVIEW_PERIODS * grown.period

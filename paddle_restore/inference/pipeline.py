@@ -14,6 +14,8 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
+from paddle_restore.data.camera_facts import read_camera
+from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.files import list_files, make_folder
 from paddle_restore.data.formats import is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
@@ -23,6 +25,7 @@ from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
 from paddle_restore.inference.report import Recorder
+from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.sheet import Sheet
 from paddle_restore.inference.speed import Clock
@@ -36,7 +39,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     Started by paddle.distributed.launch, every process takes its share of the files.
     Raises UserError for mistakes that concern all files, and for the mistake of a single file.
     """
-    tasks = find_tasks(options, restorer.spec.raw)
+    tasks = find_tasks(options, restorer.kinds)
     pipeline = Pipeline(restorer, options, single=len(tasks) == 1 and options.input[0].is_file())
     make_folder(tasks[0].output.parent)
     _check_reports(options)
@@ -69,7 +72,7 @@ class Pipeline:
     def __init__(self, restorer: Restorer, options: FileOptions, single: bool):
         self.restorer, self.options, self.single = restorer, options, single
         self.sheet = Sheet()
-        self._clock = Clock(restorer.forward)
+        self._clock = Clock(restorer.forward_of)
         self._targets: list[Path] = []
         if options.target:
             self._targets = list_files(
@@ -150,7 +153,7 @@ class Pipeline:
 
     def _run_network(self, tasks: list[FileTask], depth: Optional[int]) -> None:
         inputs = [task.input for task in tasks if task.input]
-        total = sum(map(self.restorer.forward.count, inputs))
+        total = sum(map(self.restorer.count, inputs))
         self._clock.begin(tasks[0].path.name, inputs)
         # A progress bar for many tiles or files only, and only on a terminal.
         hidden = True if max(total, self._clock.files) < 4 else None
@@ -160,7 +163,8 @@ class Pipeline:
         self._clock.end(len(tasks))
 
     def _write(self, batch: Sequence[FileTask]) -> Sequence[FileTask]:
-        depth, keep_metadata = self.options.depth, self.options.metadata == "keep"
+        options = self.options
+        keep_metadata = None if options.metadata is None else options.metadata == "keep"
         for task in batch:
             if not task.restored:
                 continue
@@ -168,7 +172,9 @@ class Pipeline:
                 target = self._target(task.path)
                 if target is not None:
                     task.scores = _compare(task, target, self.restorer.metrics)
-                self.restorer.write(task.restored, task.output, depth, keep_metadata)
+                self.restorer.write(
+                    task.restored, task.output, options.depth, keep_metadata, options.colour_space
+                )
             task.restored = None  # the pictures of a long list do not fit into memory
         return batch
 
@@ -199,10 +205,15 @@ def _step(task: FileTask) -> Iterator[None]:
         task.seconds += time.perf_counter() - start
 
 
-def read_reference(path: Path) -> np.ndarray:
-    """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops."""
+def read_reference(path: Path, mosaic: bool = False) -> np.ndarray:
+    """Read a reference picture, (H, W, 3) float32: a picture, or a raw file that LibRaw develops.
+
+    It is developed as restored frames are where `mosaic` is true, else as SID's references.
+    """
     if is_picture(path):
         return to_float(read_image(path))
+    if mosaic:
+        return to_float(develop_mosaic(read_raw(path), read_camera(path))[0])
     return to_float(upright(develop(path), read_raw(path).orientation))
 
 
@@ -211,6 +222,7 @@ def _known_ratio(restorer: Restorer, path: Path, target: Path) -> Optional[float
 
     None where they do not, and for a network that was trained on estimated ratios.
     """
+    restorer = restorer.of_source(path)
     if not restorer.spec.raw or is_picture(target) or restorer.preprocess.ratio == "auto":
         return None
     short, long = read_raw(path).exposure_time, read_raw(target).exposure_time
@@ -219,7 +231,8 @@ def _known_ratio(restorer: Restorer, path: Path, target: Path) -> Optional[float
 
 def _compare(task: FileTask, target: Path, metrics: tuple[str, ...]) -> dict[str, float]:
     assert task.restored
-    reference, picture = read_reference(target), to_float(task.restored.picture)
+    reference = read_reference(target, isinstance(task.restored, RestoredRaw))
+    picture = to_float(task.restored.picture)
     if reference.shape != picture.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (reference.shape, picture.shape)]
         raise UserError(f"{target}: has {sizes[0]} pixels, but {task.path} gives {sizes[1]}")
@@ -228,7 +241,8 @@ def _compare(task: FileTask, target: Path, metrics: tuple[str, ...]) -> dict[str
 
 def _depth(task: FileTask) -> int:
     assert task.input
-    return output_format(task.output).nearest_depth(task.input.form.depth)
+    own = task.input.form.depth
+    return own if is_raw(task.output) else output_format(task.output).nearest_depth(own)
 
 
 def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
@@ -245,7 +259,8 @@ def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
             raise task.error
         say_error(task.error)
         return
-    shown = {"ratio": task.ratio, **task.scores} if task.ratio else task.scores
+    # A raw frame's exposure is that of its development.
+    shown = {"ratio": task.ratio, **task.scores} if task.ratio and not is_raw(task.output) else task.scores
     print(f"{_line(task.path, shown)} -> {task.output}", flush=True)
 
 
@@ -272,15 +287,21 @@ def _check_reports(options: FileOptions) -> None:
 
 def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
     """Say which files of a folder are skipped, and where a ratio is only an estimate."""
-    spec = restorer.spec
-    other = is_picture if spec.raw else is_raw
+    spec, kinds = restorer.spec, restorer.kinds
     taken = {task.path for task in tasks}
     for given in options.input:
         skipped = given.iterdir() if given.is_dir() else ()
-        names = sorted(path.name for path in skipped if path not in taken and other(path))
+        names = sorted(
+            path.name for path in skipped if path not in taken and (is_picture(path) or is_raw(path))
+        )
         if names:
-            print(f"note: {spec.id} reads {'raw files' if spec.raw else 'pictures'}; skipped {listed(names)}")
-    if spec.raw and restorer.preprocess.ratio == "known" and not (options.ratio or options.target):
+            print(f"note: {spec.id} reads {kinds}; skipped {listed(names)}")
+    if (
+        spec.raw
+        and spec.output == "picture"
+        and restorer.preprocess.ratio == "known"
+        and not (options.ratio or options.target)
+    ):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "
             "the estimate from the file alone may be far from it, --ratio N sets it"

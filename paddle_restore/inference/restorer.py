@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
 
 from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.camera_facts import CameraFacts, read_camera
+from paddle_restore.data.dng import to_16_bits
 from paddle_restore.data.formats import is_raw, output_titles
-from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form, write_image
+from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA, raw_metadata
-from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.pixels import upright
+from paddle_restore.data.mosaic import RawImage, check_kind
+from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.sensor_noise import noise_of
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
+from paddle_restore.inference.files import Kinds
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.package import METRICS, Package, Preprocess, read_package
+from paddle_restore.inference.restored import DNG, SRGB, Restored, RestoredRaw
 from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
-from paddle_restore.shipped import PICTURES, is_shipped, shipped_folder
+from paddle_restore.shipped import PICTURES, RAW, is_shipped, shipped_folder
 
 Source = Union[str, Path, np.ndarray, RawImage]
 """A file, a picture (H, W, 3) or (H, W) as uint8, uint16 or float in [0, 1], or a raw frame."""
 
 
-@dataclass(frozen=True)
-class Restored:
-    """A finished picture, upright, and the ratio that was used (raw only).
-
-    picture  (H, W, 3) float32 in [0, 1], or integers of the depth that was asked for
-    form     the input picture's depth, greyness, alpha channel and metadata: `form.shape(picture)` is the
-             picture in them
-    """
-
-    picture: np.ndarray
-    ratio: Optional[float]
-    form: Form = PLAIN
-
-
 class Restorer:
     """A network with all that it needs to restore files: raw files or pictures, as its spec says.
 
-    restorer = Restorer()                           # the weights that come with the package
+    restorer = Restorer()                           # the networks that come with the package
     restorer = Restorer("exported/mirnet_v2")
     picture = restorer("noisy.jpg")                 # (H, W, 3) float32 in [0, 1]
     restorer.save("noisy.jpg", "clean.jpg")         # in the input's depth, with its metadata
+    restorer.save("night.nef", "night.dng")         # a raw file again
+
+    raw  of the networks that come with the package: the one for raw files, beside this one for pictures
     """
+
+    raw: Optional[Restorer] = None
 
     def __init__(
         self,
@@ -65,34 +62,43 @@ class Restorer:
         averaging: Optional[Averaging] = None,
         threads: Optional[int] = None,
         strength: float = 1.0,
+        camera: Union[str, Path, None] = None,
     ):
         """Open an exported folder, or a network by its id with a weights file, which its own code runs.
 
-        model       folder of export_model.py, or an id such as "mirnet_v2"; None takes the network for noisy
-                    pictures whose weights come with the package
+        model       folder of export_model.py, or an id such as "mirnet_v2"; None takes the networks that come
+                    with the package, for noisy pictures and for raw files, each opened when it is needed
         weights     model.pdparams, for an id only; an id whose weights come with the package needs none
-        backend     "paddle" (Paddle Inference, the default for a folder), "onnx", "openvino"; an id has
-                    "eager" only
+        backend     "paddle" (Paddle Inference, the default for a folder), "tensorrt", "onnx", "openvino";
+                    an id has "eager" only
         precision   "fp32", or "bf16" where backend and processor have it
-        device      "cpu" or "gpu"
+        device      "cpu", "gpu" or "gpu:1"
         tile        side of the square windows in the picture's pixels, "auto" by `memory`, or "none"
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
         threads     of the network on a CPU, by default `devices.thread_count()`
-        strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures
+        strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures or
+                    mosaics
+        camera      YAML file with a sensor's noise, for networks that restore mosaics; None takes the raw
+                    file's own noise profile, or an estimate
 
         Raises UserError for combinations that cannot be opened.
         """
         tiling = Tiling(tile, memory)
         if model is None and weights is not None:
             raise UserError(f"{weights}: weights need the id of their network; name it as model")
+        averaging, self.camera = averaging or Averaging(), Path(camera) if camera else None
+        opened = backend or DEFAULT, device, precision, threads
+        on_demand = model is None
+        if model is None and is_shipped(RAW):
+            network, package, _ = _open_folder(shipped_folder(RAW), None, *opened, on_demand)
+            forward = Forward(network, package.model_spec, averaging, tiling, batch_size, strength=strength)
+            self.raw = Restorer.of(forward, package.preprocess, package.metrics, self.camera)
         if model is None or (weights is None and not Path(model).is_dir() and is_shipped(str(model))):
             model = shipped_folder(str(model or PICTURES))
         if Path(model).is_dir():
-            network, package, own_noise = _open_folder(
-                Path(model), weights, backend or DEFAULT, device, precision, threads
-            )
+            network, package, own_noise = _open_folder(Path(model), weights, *opened, on_demand)
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
             network, spec = _open_model(str(model), weights, backend or EAGER, device, precision, threads)
@@ -102,15 +108,32 @@ class Restorer:
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
                 "export it with --noise input, or use tile none"
             )
-        averaging = averaging or Averaging()
         self.forward = Forward(network, spec, averaging, tiling, batch_size, own_noise, strength)
 
     @classmethod
-    def of(cls, forward: Forward, preprocess: Preprocess, metrics: tuple[str, ...] = METRICS) -> Restorer:
+    def of(
+        cls,
+        forward: Forward,
+        preprocess: Preprocess,
+        metrics: tuple[str, ...] = METRICS,
+        camera: Optional[Path] = None,
+    ) -> Restorer:
         """Make a restorer of a network that is open already; `metrics` compare pictures with references."""
         restorer = cls.__new__(cls)
         restorer.forward, restorer.preprocess, restorer.metrics = forward, preprocess, metrics
+        restorer.camera = camera
         return restorer
+
+    @property
+    def kinds(self) -> Kinds:
+        """What kinds of files this restorer reads and writes."""
+        mosaic = (self.raw or self).spec.output == "mosaic"
+        return Kinds(not self.spec.raw, self.spec.raw or self.raw is not None, mosaic)
+
+    def of_source(self, source: Source) -> Restorer:
+        """Return the restorer that reads a source: this one, or `raw` for a raw file."""
+        raw = isinstance(source, RawImage) or (isinstance(source, (str, Path)) and is_raw(Path(source)))
+        return self.raw if self.raw and raw else self
 
     @property
     def spec(self) -> ModelSpec:
@@ -122,7 +145,7 @@ class Restorer:
         `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
         input that cannot be read or that the network does not take.
         """
-        return self.run([self.read(source, ratio)])[0].picture
+        return to_float(self.run([self.read(source, ratio)])[0].picture)
 
     def save(
         self,
@@ -130,22 +153,39 @@ class Restorer:
         output: Union[str, Path],
         ratio: Optional[float] = None,
         depth: Optional[int] = None,
-        metadata: bool = True,
-    ) -> Restored:
+        metadata: Optional[bool] = None,
+        colour_space: str = SRGB,
+    ) -> Union[Restored, RestoredRaw]:
         """Restore `source` into the file `output`, whose suffix says its format; return the picture.
 
         `depth` (8 or 16 bits) is the input's own unless given, and 16 for raw files where the format has it.
-        The input's colour profile and EXIF are copied, unless `metadata` is False.
+        The input's colour profile and EXIF are copied, unless `metadata` is False; a DNG gets place and
+        serial number where it is True. `colour_space` is that of developed raw frames.
         Raises UserError like `__call__`, and if the file cannot be written.
         """
         if depth not in (None, 8, 16):
             raise UserError(f"depth must be 8 or 16, not {depth!r}")
-        output_format(Path(output))
+        self.of_source(source).check_output(Path(output))
         input = self.read(source, ratio)
         restored = self.run([input], depth or input.form.depth)[0]
         del input  # writing a large picture needs its memory
-        self.write(restored, Path(output), depth, metadata)
+        self.write(restored, Path(output), depth, metadata, colour_space)
         return restored
+
+    def denoise(self, source: Source) -> RawImage:
+        """Denoise a raw file or frame by a network that restores mosaics: uint16, black 4096, white 65535.
+
+        Raises UserError like `__call__`.
+        """
+        restored = self.run([self.read(source, 1.0)])[0]
+        if not isinstance(restored, RestoredRaw):
+            raise UserError(f"{self.of_source(source).spec.id}: gives pictures, not raw frames")
+        return to_16_bits(restored.raw)
+
+    def check_output(self, path: Path) -> None:
+        """Raise UserError if the network's results cannot be written in a file of this name."""
+        if not (self.spec.output == "mosaic" and path.suffix.lower() == f".{DNG}"):
+            output_format(path)
 
     # The steps of `save`, for callers that overlap or time them.
 
@@ -153,6 +193,9 @@ class Restorer:
         """Decode a file (or take an array) as the network's input. Raises UserError like `__call__`."""
         if isinstance(source, str):
             source = Path(source)
+        reader = self.of_source(source)
+        if reader is not self:
+            return reader.read(source, ratio)
         if not self.spec.raw:
             return self._read_picture(source)
         if isinstance(source, np.ndarray):
@@ -165,19 +208,28 @@ class Restorer:
         raw = source if isinstance(source, RawImage) else read_raw(source)
         warn_of_black_level(raw, self.preprocess.black_level)
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
+        if self.spec.output == "mosaic":
+            return self._mosaic_input(raw, ratio)
         if ratio is None:
             options = self.preprocess
             ratio = estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
         return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
 
+    def _mosaic_input(self, raw: RawImage, ratio: Optional[float]) -> NetworkInput:
+        check_kind(raw, self.spec.input)
+        camera = read_camera(raw.path) if raw.path else CameraFacts()
+        form = Form(depth=16, metadata=camera.metadata)
+        noise = noise_of(raw, self.camera)
+        exposure = 1.0 if ratio is None else ratio
+        return NetworkInput(raw, self.spec.input, exposure, raw.orientation, form, noise=noise, camera=camera)
+
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
-            what = f"the default model ({PICTURES})" if self.spec.id == PICTURES else self.spec.id
             raise UserError(
-                f"{name}: is a raw file, and {what} restores pictures ({output_titles()}); "
-                "name a raw network such as lamba or sid_unet as model"
+                f"{name}: is a raw file, and {self.spec.id} restores pictures ({output_titles()}); "
+                "name no model, or a raw network such as lamba or sid_unet"
             )
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
@@ -189,23 +241,65 @@ class Restorer:
         inputs: Sequence[NetworkInput],
         depth: Optional[int] = None,
         on_window: Callable[[], object] = lambda: None,
-    ) -> list[Restored]:
+    ) -> list[Union[Restored, RestoredRaw]]:
         """Restore inputs: float32 pictures, or integers of `depth` bits, which take less memory.
 
-        `on_window` is called after every window that the network has restored.
+        A network that restores mosaics gives raw frames. `on_window` is called after every window that the
+        network has restored.
         """
+        if self.raw and any(input.noise for input in inputs):
+            frames = iter(self.raw.run([input for input in inputs if input.noise], depth, on_window))
+            pictures = iter(self.run([input for input in inputs if not input.noise], depth, on_window))
+            return [next(frames if input.noise else pictures) for input in inputs]
         outputs = self.forward.run(inputs, depth, on_window)
-        return [
-            Restored(upright(output.transpose(1, 2, 0), input.orientation), input.ratio, input.form)
-            for input, output in zip(inputs, outputs)
-        ]
+        return [_restored(input, output) for input, output in zip(inputs, outputs)]
+
+    def count(self, input: NetworkInput) -> int:
+        """Return how many windows an input takes."""
+        return self.forward_of(input).count(input)
+
+    def forward_of(self, input: NetworkInput) -> Forward:
+        """Return the network that restores an input, and the way in which it is run."""
+        return (self.raw if self.raw and input.noise else self).forward
 
     def write(
-        self, restored: Restored, path: Path, depth: Optional[int] = None, metadata: bool = True
+        self,
+        restored: Union[Restored, RestoredRaw],
+        path: Path,
+        depth: Optional[int] = None,
+        metadata: Optional[bool] = None,
+        colour_space: str = SRGB,
     ) -> None:
-        """Write a picture in the form of its input, with the input's profile and metadata or without."""
-        form = restored.form
-        write_image(path, form.shape(restored.picture, depth), metadata=form.metadata if metadata else None)
+        """Write a result as `save` does."""
+        if isinstance(restored, RestoredRaw):
+            restored.write(path, depth, metadata, colour_space)
+        else:
+            restored.write(path, depth, metadata)
+
+
+def _restored(input: NetworkInput, output: np.ndarray) -> Union[Restored, RestoredRaw]:
+    if input.noise is None:
+        return Restored(upright(output.transpose(1, 2, 0), input.orientation), input.ratio, input.form)
+    assert isinstance(input.values, RawImage)
+    assert input.camera is not None
+    assert input.ratio is not None
+    black = (0.0, 0.0, 0.0, 0.0)
+    raw = replace(input.values, mosaic=output[0], black_level=black, white_level=1.0)
+    return RestoredRaw(raw, input.camera, input.ratio, input.form)
+
+
+class _OnDemand:
+    """A network that is opened when it is called for the first time."""
+
+    def __init__(self, open: Callable[[], Network]):
+        self._open = open
+
+    @cached_property
+    def _network(self) -> Network:
+        return self._open()
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        return self._network(*inputs)
 
 
 def _checked(picture: np.ndarray) -> np.ndarray:
@@ -235,6 +329,7 @@ def _open_folder(
     device: str,
     precision: str,
     threads: Optional[int],
+    on_demand: bool = False,
 ) -> tuple[Network, Package, bool]:
     """Return the network, the folder's `inference.yml`, and whether the network draws its noise itself."""
     package = read_package(folder)
@@ -246,7 +341,8 @@ def _open_folder(
             "for the eager backend name the network's id and its weights"
         )
     own_noise = bool(package.model_spec.latent) and "noise" not in package.graph.inputs
-    return open_network(folder, backend, device, precision, threads), package, own_noise
+    opened = partial(open_network, folder, backend, device, precision, threads)
+    return _OnDemand(opened) if on_demand else opened(), package, own_noise
 
 
 def _open_model(

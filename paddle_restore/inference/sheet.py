@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Union
 
 import cv2
 import numpy as np
 
 from paddle_restore.data.image import write_image
 from paddle_restore.data.pixels import to_float, to_integer
-from paddle_restore.inference.restorer import Restored
+from paddle_restore.inference.restored import Restored, RestoredRaw
 
 _WIDTH, _HEIGHT, _GAP, _TITLE = 400, 300, 8, 24
 _MAX_ROWS = 24
@@ -26,7 +27,7 @@ class Sheet:
     def full(self) -> bool:
         return len(self.rows) >= _MAX_ROWS
 
-    def add(self, name: str, before: np.ndarray, restored: Restored) -> None:
+    def add(self, name: str, before: np.ndarray, restored: Union[Restored, RestoredRaw]) -> None:
         """Add a row; `before` is the input's preview, (H, W, 3)."""
         after = restored.picture
         height, width = (min(side, cell) for side, cell in zip(after.shape, (_HEIGHT, _WIDTH)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -43,27 +43,34 @@ def duration_text(seconds: float) -> str:
 class Clock:
     """Says what long work will take before it begins, and on a terminal what is left of a list of files."""
 
-    def __init__(self, forward: Forward):
-        self._forward = forward
-        self._per_pixel, self._told = 0.0, False
+    def __init__(self, forward_of: Callable[[NetworkInput], Forward]):
+        """`forward_of` returns the network of an input."""
+        self._forward_of = forward_of
+        self._per_pixel: dict[str, float] = {}  # seconds, by the network's id
+        self._told = False
         self.files, self.title = 0, ""
 
     def start(self, files: int) -> None:
         self.files, self._done, self._started = files, 0, time.perf_counter()
 
     def begin(self, name: str, inputs: Sequence[NetworkInput]) -> None:
-        """Note what the network gets next. Its time is measured where it may be long."""
-        self._work = sum(self._forward.work(*input.picture_size) for input in inputs)
-        if self._work > _LONG_WORK and not self._per_pixel:
-            self._per_pixel = seconds_per_pixel(self._forward)
+        """Note what the networks get next. A network's time is measured where it may be long."""
+        self._work: dict[str, int] = {}
+        seconds = 0.0
+        for input in inputs:
+            forward, work = self._forward_of(input), self._forward_of(input).work(*input.picture_size)
+            id = forward.spec.id
+            self._work[id] = self._work.get(id, 0) + work
+            if work > _LONG_WORK and id not in self._per_pixel:
+                self._per_pixel[id] = seconds_per_pixel(forward)
+            seconds += self._per_pixel.get(id, 0.0) * work
         self._begun = time.perf_counter()
-        seconds = self._per_pixel * self._work
         if seconds > _LONG_SECONDS and not self._told:
             self._told = True
             height, width = inputs[0].picture_size
             more = f", the first of {self.files} files," if self.files > 1 else ""
             print(
-                f"note: {name} ({width}x{height} pixels){more} will take {self._forward.spec.id} about "
+                f"note: {name} ({width}x{height} pixels){more} will take {' and '.join(self._work)} about "
                 f"{duration_text(seconds)} on this machine",
                 flush=True,
             )
@@ -74,6 +81,8 @@ class Clock:
             self.title += f", {duration_text(left)} left)" if left else ")"
 
     def end(self, files: int) -> None:
+        """Note that the networks are done with what they got, which was of `files` files."""
         self._done += files
-        if self._work > _LONG_WORK:
-            self._per_pixel = (time.perf_counter() - self._begun) / self._work
+        for id, work in self._work.items():
+            if len(self._work) == 1 and work > _LONG_WORK:
+                self._per_pixel[id] = (time.perf_counter() - self._begun) / work

@@ -179,14 +179,16 @@ class Assembly:
     Tiles come row by row. The memory is that of one row of tiles, not of the frame.
     """
 
-    def __init__(self, scale: int, rows: Sequence[TileRange], columns: Sequence[TileRange]):
+    def __init__(
+        self, scale: int, rows: Sequence[TileRange], columns: Sequence[TileRange], channels: int = 3
+    ):
         self._scale, self._rows, self._columns = scale, rows, columns
         self._count = 0
         self._top = 0  # output row at which the band begins
-        self._band = np.zeros((3, 0, columns[-1].high), np.float32)
+        self._band = np.zeros((channels, 0, columns[-1].high), np.float32)
 
     def add(self, output: np.ndarray) -> Optional[tuple[int, np.ndarray]]:
-        """Add the next tile's output (3, h, w). Return (top, rows (3, n, W)) once rows are finished."""
+        """Add the next tile's output (C, h, w). Return (top, rows (C, n, W)) once rows are finished."""
         row, column = divmod(self._count, len(self._columns))
         self._count += 1
         down, across = self._rows[row], self._columns[column]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -51,6 +53,33 @@ def resident_memory() -> int:
 def peak_memory() -> int:
     """Return the peak of the resident bytes of this process."""
     return _status("VmHWM")
+
+
+def physical_gpu(number: int) -> int:
+    """Return nvidia-smi's number of this process's GPU `number`: CUDA_VISIBLE_DEVICES renumbers."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    listed = visible[number].strip() if number < len(visible) else ""
+    return int(listed) if listed.isdecimal() else number
+
+
+def gpu_usage(number: int) -> Optional[tuple[float, float]]:
+    """Return (memory in use in MiB, utilisation in %) of this process's GPU `number`, by nvidia-smi.
+
+    Both are of all processes on the GPU. None where nvidia-smi is missing or does not say.
+    """
+    query = "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits"
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-i", str(physical_gpu(number)), *query],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        memory, utilisation = map(float, done.stdout.split(","))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return memory, utilisation
 
 
 def _status(key: str) -> int:

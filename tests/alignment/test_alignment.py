@@ -190,3 +190,97 @@ def test_damaged_goldens_are_one_line(tmp_path, damage):
     (tmp_path / "tf_models.json").write_text("{}")
     with pytest.raises(UserError, match="golden values of 'lamba' lack"):
         folder.reference(Golden("lamba"))
+
+
+# ---- golden values of one's own
+
+
+def own_goldens(folder, seed=0, stored=False, **changes):
+    """Write golden values of a narrow SID U-Net, made by our own code, and return what models.json says."""
+    import paddle_restore.alignment.procedural as procedural
+    from paddle_restore.models import create_model
+
+    model = create_model("sid_unet", width=4)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    rng = np.random.default_rng(5)
+    arrays = {}
+    for name, value in model.state_dict().items():
+        drawn = procedural.procedural_weight(name, shapes[name], seed)
+        weight = rng.standard_normal(shapes[name]).astype(np.float32) * 0.1 if stored else drawn
+        value.set_value(weight)
+        arrays[f"weights/{name}"] = weight
+    picture = procedural.procedural_input("mine/input", (1, 4, 32, 32), seed)
+    if stored:
+        picture = rng.random((1, 4, 32, 32)).astype(np.float32)
+    output = model(paddle.to_tensor(picture))
+    target = procedural.procedural_input("mine/gt", output.shape, seed)
+    loss = (output - paddle.to_tensor(target)).abs().mean()
+    loss.backward()
+    network = {"id": "sid_unet", "args": {"width": 4}, **changes}
+    network.setdefault("objective", {"kind": "supervised", "losses": {"l1": 1.0}})
+    values = {
+        "network": network,
+        "state_dict": shapes,
+        "input_shape": [1, 4, 32, 32],
+        "adam": {"lr": 1e-3, "losses": [loss.item()]},
+        "grad_l2": {name: float(np.linalg.norm(p.grad.numpy())) for name, p in model.named_parameters()},
+    }
+    extra = {**arrays, "input": picture} if stored else {}
+    np.savez(folder / "mine.npz", output=output.numpy(), **extra)
+    (folder / "models.json").write_text(json.dumps({"seed": seed, "models": {"mine": values}}))
+
+
+@pytest.mark.parametrize(("seed", "stored"), [(0, False), (3, False), (3, True)])
+def test_goldens_of_ones_own_say_what_they_were_made_with(tmp_path, seed, stored):
+    own_goldens(tmp_path, seed, stored)
+    folder = GoldenFolder(tmp_path)
+    assert golden_of("sid_unet", folder).args == {"width": 4}
+    rows = [compare("mine", *step) for step in align("sid_unet", folder)]
+    assert [row.step for row in rows] == ["forward", "loss", "backward", "train"]
+    assert all(row.passed for row in rows)
+
+
+def test_the_wrong_seed_is_found(tmp_path):
+    own_goldens(tmp_path, seed=3)
+    values = json.loads((tmp_path / "models.json").read_text())
+    (tmp_path / "models.json").write_text(json.dumps({**values, "seed": 4}))
+    rows = [compare("mine", *step) for step in align("sid_unet", GoldenFolder(tmp_path))]
+    assert not rows[0].passed
+
+
+def test_the_tool_takes_goldens_of_ones_own(tmp_path, capsys):
+    pytest.importorskip("reprod_log", reason="pip install 'paddle_restore[align]'")
+    own_goldens(tmp_path)
+    assert call("--model", "all", "--golden", tmp_path, "--output", tmp_path / "out") == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]} == {"sid_unet"}
+
+
+def test_tensorflow_weights_and_preparations_heed_the_seed(tmp_path):
+    for name in ("models.json", "tf_models.json", "sid_tf_fuji.npz", "functions.json", "imresize.npz"):
+        shutil.copy(GOLDEN / name, tmp_path)
+    golden = golden_of("sid_unet_xtrans")
+    first = GoldenFolder(tmp_path).reference(golden)
+    values = json.loads((tmp_path / "models.json").read_text())
+    (tmp_path / "models.json").write_text(json.dumps({**values, "seed": 1}))
+    folder = GoldenFolder(tmp_path)
+    second = folder.reference(golden)
+    assert all((first.weights[name] != value).any() for name, value in second.weights.items())
+    assert (first.input != second.input).mean() > 0.99
+    for name in ("amplifier", "imresize"):
+        assert not compare("any", "data", *PREPARATIONS[name](folder)).passed
+
+
+@pytest.mark.parametrize(
+    ("network", "seed", "message"),
+    [
+        ({"id": "sid_unet", "arg": {}}, 0, r"models.mine.network: unknown key 'arg'.*args"),
+        ({"args": {}}, 0, r"key 'id' is missing"),
+        ({"id": "sid_unet"}, "x", r"seed must be a whole number"),
+    ],
+)
+def test_mistakes_in_goldens_of_ones_own_are_one_line(tmp_path, network, seed, message):
+    values = {"seed": seed, "models": {"mine": {"network": network}}}
+    (tmp_path / "models.json").write_text(json.dumps(values))
+    folder = GoldenFolder(tmp_path)
+    with pytest.raises(UserError, match=message):
+        golden_of("sid_unet", folder), folder.seed

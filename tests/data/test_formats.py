@@ -56,7 +56,7 @@ from pathlib import Path
 import numpy as np
 
 from paddle_restore.cli.restore import Infer
-from paddle_restore.inference.files import FileOptions, find_tasks
+from paddle_restore.inference.files import FileOptions, Kinds, find_tasks
 from paddle_restore.data.image import image_size, read_with_form, write_image
 from paddle_restore.errors import UserError
 
@@ -71,7 +71,7 @@ assert (read_with_form("c.png")[0] == read).all()
 parser = argparse.ArgumentParser()
 Infer().add_arguments(parser)
 args = parser.parse_args(["--model_dir", ".", "--input", ".", "--output", "out", "--format", "ppm"])
-tasks = find_tasks(FileOptions(args.input, args.output, format=args.format), raw=False)
+tasks = find_tasks(FileOptions(args.input, args.output, format=args.format), Kinds(pictures=True))
 print(sorted(task.output.name for task in tasks))
 try:
     write_image("a.gif", picture)

@@ -8,6 +8,7 @@ import pytest
 from paddle_restore import Restorer, shipped
 from paddle_restore.cli.main import main
 from paddle_restore.data.image import read_image, write_image
+from paddle_restore.data.raw import read_raw
 from paddle_restore.data.synthetic.dng import write_dng
 from paddle_restore.errors import UserError
 from paddle_restore.metrics import psnr
@@ -102,11 +103,29 @@ def test_a_flat_picture_stays_flat(restorer, colour):
     assert largest <= 1 / 255
 
 
-def test_a_raw_file_without_a_model_names_a_raw_network(shipped, capsys, tmp_path):
+def test_a_raw_file_with_the_network_for_pictures_names_a_raw_network(shipped, capsys, tmp_path):
     write_dng(tmp_path / "night.dng", np.full((64, 64), 600, np.uint16), white_level=4095)
-    line = fails(capsys, "restore", tmp_path / "night.dng", "--output", tmp_path / "out")
-    assert "night.dng: is a raw file, and the default model (denoise_unet) restores pictures (PNG" in line
-    assert "name a raw network such as lamba or sid_unet" in line
+    words = ("restore", tmp_path / "night.dng", "--output", tmp_path / "out", "--model", "denoise_unet")
+    line = fails(capsys, *words)
+    assert "night.dng: is a raw file, and denoise_unet restores pictures (PNG" in line
+    assert "name no model, or a raw network such as lamba or sid_unet" in line
+
+
+def test_the_command_without_a_model_takes_a_raw_file(shipped, tmp_path):
+    clean = np.linspace(600, 3000, 128)[None].repeat(128, 0)
+    clean[40:80, 40:80] = 550
+    rng = np.random.default_rng(0)
+    noisy = 512 + rng.poisson((clean - 512) / 8) * 8 + rng.normal(0, 20, clean.shape)
+    mosaic = np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+    write_dng(tmp_path / "night.dng", mosaic, black_level=512, white_level=4095)
+    with pytest.raises(SystemExit) as stop:
+        main(argv=["restore", str(tmp_path / "night.dng"), "--output", str(tmp_path / "clean.dng")])
+    assert stop.value.code == 0
+    written = read_raw(tmp_path / "clean.dng")
+    before = mosaic - clean
+    after = (written.mosaic - 4096.0) * ((4095 - 512) / 61439) + 512 - clean
+    assert after.std() < before.std() / 4
+    assert abs(after.mean()) < 2
 
 
 @pytest.mark.parametrize("strength", ["2", "-0.1", "nan"])

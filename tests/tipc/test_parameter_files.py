@@ -1,4 +1,4 @@
-"""The parameter files are read as the ecosystem's scripts read them: by line number, split at colons."""
+"""The parameter files have the ecosystem's form: read by line number, split at colons."""
 
 from __future__ import annotations
 

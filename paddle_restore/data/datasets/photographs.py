@@ -35,6 +35,7 @@ class WindowsOptions(DatasetOptions):
     train_folder: Path = Field(Path("train"), description="clean photographs to learn from")
     eval_folder: Path = Field(Path("val"), description="clean photographs to measure on")
     crop: int = Field(128, gt=0, description="side of a training patch in the network's pixels")
+    limit: Optional[int] = Field(None, gt=0, description="number of photographs to use; default: all")
     epoch: int = Field(10000, gt=0, description="patches an epoch")
     drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
     detailed: float = Field(0.6, ge=0, le=1, description="share that are the most detailed of several")
@@ -54,7 +55,7 @@ class Photographs:
     """Windows of the photographs of a folder, more from the large ones, and drawn ones."""
 
     def __init__(self, options: WindowsOptions, folder: Path):
-        self.options, self.photographs = options, read_photographs(folder)
+        self.options, self.photographs = options, read_photographs(folder, options.limit)
         sizes = np.array([photo.shape[0] * photo.shape[1] for photo in self.photographs], float)
         # Between equal odds for each photograph and for each pixel.
         self.odds = np.cumsum(np.sqrt(sizes) / np.sqrt(sizes).sum())
@@ -103,7 +104,7 @@ class PhotographsEval:
     def __init__(self, options: PhotographsOptions, spec: ModelSpec):
         _check(spec)
         self.options = options
-        self.photographs = read_photographs(options.root / options.eval_folder)
+        self.photographs = read_photographs(options.root / options.eval_folder, options.limit)
 
     def __len__(self) -> int:
         return len(self.photographs) * self.options.eval_patches
@@ -179,10 +180,10 @@ def random_part(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.nd
     return photo[top : top + side, left : left + side]
 
 
-def read_photographs(folder: Path) -> list[np.ndarray]:
-    """Read all pictures of a folder, (H, W, 3) uint8. Raises UserError for one of 16 bits."""
+def read_photographs(folder: Path, limit: Optional[int] = None) -> list[np.ndarray]:
+    """Read the (first) pictures of a folder, (H, W, 3) uint8. Raises UserError for one of 16 bits."""
     photographs = []
-    for path in list_files(folder, is_picture, "pictures"):
+    for path in list_files(folder, is_picture, "pictures")[:limit]:
         photo = read_image(path)
         if photo.dtype != np.uint8:
             raise UserError(f"{path}: has 16 bits; photographs to train on are read as 8-bit pictures")

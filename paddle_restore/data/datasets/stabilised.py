@@ -69,7 +69,7 @@ class StabilisedEval:
     def __init__(self, options: StabilisedOptions, spec: ModelSpec):
         _check(spec)
         self.options = options
-        self.photographs = read_photographs(options.root / options.eval_folder)
+        self.photographs = read_photographs(options.root / options.eval_folder, options.limit)
 
     def __len__(self) -> int:
         return len(self.photographs) * self.options.eval_patches

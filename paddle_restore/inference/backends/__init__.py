@@ -15,7 +15,7 @@ from typing import Optional, Protocol
 
 import numpy as np
 
-from paddle_restore.devices import check_device_name, thread_count
+from paddle_restore.devices import check_device_name, is_gpu, thread_count
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.package import Package, read_package
 from paddle_restore.registry import find_modules
@@ -59,8 +59,9 @@ def open_network(
     """Open an exported folder as a function of NumPy arrays.
 
     The network maps (N, C, H, W) float32 [, noise] to (N, 3, scale*H, scale*W) float32, and carries
-    `name` (what reports print) and `threads`. `backend` is `paddle` (Paddle Inference), `onnx` (ONNX
-    Runtime), `openvino`, or the name of another package's backend; `threads` defaults to `thread_count()`.
+    `name` (what reports print) and `threads`. `backend` is `paddle` (Paddle Inference), `tensorrt`
+    (Paddle Inference with TensorRT), `onnx` (ONNX Runtime), `openvino`, or the name of another package's
+    backend; `device` is `cpu`, `gpu` or `gpu:N`; `threads` defaults to `thread_count()`.
 
     Raises UserError where the library is not installed, the folder has no graph for it, or library
     and machine do not have the precision.
@@ -72,8 +73,8 @@ def open_network(
             f"backends: {', '.join(backends)}; precisions: {', '.join(PRECISIONS)}"
         )
     check_device_name(device)
-    if (precision, device) in (("fp16", "cpu"), ("bf16", "gpu")):
-        choices = "bf16 or fp32" if device == "cpu" else "fp16 or fp32"
+    if precision == ("bf16" if is_gpu(device) else "fp16"):
+        choices = "fp16 or fp32" if is_gpu(device) else "bf16 or fp32"
         raise UserError(f"{precision} does not run on {device} here; use {choices}")
     package = read_package(folder)
     network = _network_class(backend, backends[backend])

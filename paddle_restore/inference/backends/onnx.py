@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paddle_restore.devices import gpu_number, is_gpu
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.onnx_file import read_onnx
@@ -26,7 +27,7 @@ class Network:
         if precision != "fp32":
             raise UserError(f"ONNX Runtime has no {precision} for these graphs; use openvino or paddle")
         (path,) = graph_files(package, folder, "onnx")
-        provider = "CUDAExecutionProvider" if device == "gpu" else "CPUExecutionProvider"
+        provider = "CUDAExecutionProvider" if is_gpu(device) else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise UserError("this ONNX Runtime has no GPU; install onnxruntime-gpu, or use --device cpu")
         self.threads = threads
@@ -36,7 +37,8 @@ class Network:
         options.log_severity_level = 3
         content = read_onnx(path)
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
+            place = {"device_id": gpu_number(device)} if is_gpu(device) else {}
+            self._session = onnxruntime.InferenceSession(content, options, providers=[(provider, place)])
         except Exception as error:  # its errors share no class
             reason = line_of(error, 200)
             raise UserError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from None

@@ -29,8 +29,9 @@ class Network:
             raise UserError("backend openvino needs pip install 'paddle_restore[openvino]' (Python 3.10 on)")
         (path,) = graph_files(package, folder, "onnx")
         core = openvino.Core()
-        target = device.upper()
-        if target not in core.available_devices:
+        target = device.upper().replace(":", ".")  # it calls its second GPU GPU.1
+        # With several GPUs it lists GPU.0, GPU.1, ..., and takes GPU for the first.
+        if not any(found in (target, f"{target}.0") for found in core.available_devices):
             raise UserError(f"OpenVINO finds no {device}; it has {', '.join(core.available_devices)}")
         if precision == "bf16" and "BF16" not in core.get_property(target, "OPTIMIZATION_CAPABILITIES"):
             raise UserError("this CPU has no bf16 instructions; use --precision fp32")

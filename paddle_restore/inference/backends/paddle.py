@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import inference
 
-from paddle_restore.devices import check_device
+from paddle_restore.devices import check_device, gpu_number, is_gpu
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.package import Package
@@ -19,6 +19,8 @@ from paddle_restore.inference.package import Package
 # (or concatenation) reads it as a float, and the process ends in a segmentation fault on SID and MIRNetV2.
 # The names that Paddle's own log shows (..._mkldnn_...) delete nothing.
 _BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
+
+PRECISION_TYPES = {"fp32": inference.PrecisionType.Float32, "fp16": inference.PrecisionType.Half}
 
 
 class Network:
@@ -45,10 +47,9 @@ class Network:
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
         self.config = config = inference.Config(*map(str, files))
         config.disable_glog_info()
-        if device == "gpu":
+        if is_gpu(device):
             check_device(device)
-            half = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
-            config.enable_use_gpu(256, 0, half)
+            self._use_gpu(gpu_number(device), precision)
         else:
             self._use_cpu(precision)
         try:
@@ -72,6 +73,11 @@ class Network:
         self._lock = threading.Lock()
         self._inputs = [self._predictor.get_input_handle(name) for name in package.graph.inputs]
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def _use_gpu(self, number: int, precision: str) -> None:
+        """Start with 256 MB. Layers that do not need it at once share memory."""
+        self.config.enable_use_gpu(256, number, PRECISION_TYPES[precision])
+        self.config.enable_memory_optim()
 
     def _use_cpu(self, precision: str) -> None:
         self.config.disable_gpu()
