@@ -28,7 +28,7 @@ setup(
         "psutil>=5.9,<8",
         "pydantic>=2.5,<3",
         "PyYAML>=6,<7",
-        "rawpy>=0.19,<1",
+        "rawpy>=0.27,<1",  # exposure and ISO; 0.26.0 ignores black levels per colour
         "safetensors>=0.4,<1",
         "tabulate>=0.9,<1",
         "tifffile>=2024.8",  # named by date, without major versions

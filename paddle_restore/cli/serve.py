@@ -14,7 +14,7 @@ from pathlib import Path
 from paddle_restore.cli.common import add_backend, device_name, positive
 from paddle_restore.errors import UserError
 from paddle_restore.serving.settings import TOKEN, Settings
-from paddle_restore.shipped import shipped_folder
+from paddle_restore.shipped import PICTURES, RAW, shipped_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="[NAME=]DIR",
         help="exported folders, which every worker opens; NAME is how clients choose one (default: the "
-        "network for noisy pictures that comes with the package)",
+        "networks for noisy pictures and raw files that come with the package)",
     )
     parser.add_argument("--host", default=Settings.host, help="default: this machine only (%(default)s)")
     parser.add_argument(
@@ -70,5 +70,5 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"serve needs {error.name}: pip install 'paddle_restore[serve]'") from None
     options = {field.name: getattr(args, field.name) for field in fields(Settings) if field.name in args}
-    options["model_dirs"] = tuple(args.model_dirs or [shipped_folder()])
+    options["model_dirs"] = tuple(args.model_dirs or map(shipped_folder, (PICTURES, RAW)))
     return serve(Settings(**options, token=os.environ.get(TOKEN)))

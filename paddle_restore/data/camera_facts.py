@@ -19,12 +19,12 @@ from paddle_restore.data.metadata import (
     Metadata,
     copied,
     merged,
-    raw_metadata,
     read_sensor_tags,
 )
 from paddle_restore.data.raw import open_raw
+from paddle_restore.data.raw_metadata import raw_metadata
 
-UNIQUE_MODEL, NEUTRAL, WHITE_XY = 50708, 50728, 50729
+UNIQUE_MODEL, NEUTRAL, WHITE_XY, SERIAL_NUMBER = 50708, 50728, 50729, 50735
 _COLOUR_MATRIX, _ILLUMINANT, _D65 = 50721, 50778, 21
 _DNG_VERSION, _ACTIVE_AREA, _CROP_ORIGIN, _CROP_SIZE = 50706, 50829, 50719, 50720
 
@@ -44,7 +44,7 @@ _COLOURS = (
 # Of no use without these: the noise profile and the list of dead pixels, which are the old mosaic's, and
 # levels, linearization and masked areas, which LibRaw has applied.
 _OTHERS = (
-    *(UNIQUE_MODEL, 50709),  # LocalizedCameraModel
+    *(UNIQUE_MODEL, 50709, SERIAL_NUMBER, 50736),  # LocalizedCameraModel, LensInfo
     *(50727, NEUTRAL, WHITE_XY),  # AnalogBalance
     *(50730, 51109, 51110),  # BaselineExposure, BaselineExposureOffset, DefaultBlackRender
     *(50732, 50733, 50734),  # BaselineSharpness, BayerGreenSplit, LinearResponseLimit

@@ -11,14 +11,12 @@ it guesses the types of values, and turns letters beyond ASCII ("© Jörg") into
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 import numpy as np
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
@@ -31,7 +29,8 @@ MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
 _ABOUT = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _ACROSS, _DOWN, UNIT = 282, 283, 296
 _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 40961, 40962, 40963
-_SUBDIRECTORIES, _FILE_TYPE, _PHOTOMETRIC, COLOUR_FILTER_ARRAY = 330, 254, 262, 32803
+_SUBDIRECTORIES, _FILE_TYPE, PHOTOMETRIC, COLOUR_FILTER_ARRAY, LINEAR_RAW = 330, 254, 262, 32803, 34892
+_SENSORS = (COLOUR_FILTER_ARRAY, LINEAR_RAW)
 _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
 _ASCII = 2
 _UNCALIBRATED = 65535
@@ -118,6 +117,8 @@ def merged(*directories: Directory) -> Directory:
 
 def pack_block(directories: Directories) -> bytes:
     """Return an EXIF block, which is a TIFF without a picture; b"" if there are no tags."""
+    for directory in directories.values():
+        dict(directory)  # Pillow writes only the tags of a read directory that were looked at
     if not any(directories.values()):
         return b""
     main = directories[MAIN]
@@ -144,7 +145,7 @@ class Metadata:
         """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution."""
         dpi = tuple(map(float, dpi or _resolution(directories.get(MAIN, {})) or ()))
         return cls(
-            _copied_block(directories),
+            copied_block(directories),
             icc if len(icc) <= _MAX_ICC else b"",
             (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < x < 1e6 for x in dpi) else None,
         )
@@ -154,7 +155,7 @@ class Metadata:
         found = read_block(self.exif)
         if EXIF in found:
             found[EXIF][_COLOUR_SPACE] = 1 if srgb else _UNCALIBRATED
-        return replace(self, exif=_copied_block(found), icc=icc)
+        return replace(self, exif=copied_block(found), icc=icc)
 
     def directories(self, height: int, width: int) -> Directories:
         """Return the tags for an upright picture of this size; none if there are none."""
@@ -208,14 +209,18 @@ def read_sensor_tags(path: str | Path) -> Directory:
             below = found.get(_SUBDIRECTORIES, ())
             for offset in (below if isinstance(below, tuple) else (below,))[:_MAX_SUBDIRECTORIES]:
                 part = reader.load(offset)
-                if part.get(_FILE_TYPE, 0) == 0 and part.get(_PHOTOMETRIC) == COLOUR_FILTER_ARRAY:
+                if part.get(_FILE_TYPE, 0) == 0 and part.get(PHOTOMETRIC) in (
+                    COLOUR_FILTER_ARRAY,
+                    LINEAR_RAW,
+                ):
                     return merged(found, part)
-            return found
+            return merged(found)  # which decodes every tag
     except Exception:
         return Directory()
 
 
-def _copied_block(directories: Directories) -> bytes:
+def copied_block(directories: Directories) -> bytes:
+    """Return an EXIF block of the tags that go along with a picture."""
     return pack_block(
         {
             name: copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
@@ -231,26 +236,3 @@ def _resolution(main: Mapping[int, Any]) -> Optional[tuple[float, float]]:
     if not (scale and isinstance(across, IFDRational) and isinstance(down, IFDRational)):
         return None
     return across * scale, down * scale
-
-
-@quiet_libraries()
-def raw_metadata(path: str | Path) -> Metadata:
-    """Read make, model, exposure, date, lens and position from a raw file; empty if none are found.
-
-    DNG, ARW, NEF, CR2, PEF, ORF, RW2 and similar files are TIFF files; RAF holds a JPEG that has EXIF. The
-    colour space is set to sRGB, which the restored picture has, although the camera's JPEG may differ.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(88)
-            if start.startswith(b"FUJIFILM"):
-                file.seek(int.from_bytes(start[84:88], "big"))
-                inside = JpegImageFile(io.BytesIO(file.read(1 << 20)))
-                found = read_block(inside.info.get("exif", b""))
-            else:
-                found = read_file_tags(path)
-        if EXIF in found:
-            found[EXIF][_COLOUR_SPACE] = 1
-        return Metadata(_copied_block(found))
-    except (OSError, ValueError, SyntaxError, struct.error):
-        return NO_METADATA

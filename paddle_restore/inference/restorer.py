@@ -15,10 +15,11 @@ from paddle_restore.data.camera_facts import CameraFacts, read_camera
 from paddle_restore.data.dng import to_16_bits
 from paddle_restore.data.formats import is_raw, output_titles
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
-from paddle_restore.data.metadata import NO_METADATA, raw_metadata
+from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage, check_kind
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.data.sensor_noise import noise_of
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network

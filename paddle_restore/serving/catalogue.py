@@ -15,6 +15,7 @@ from paddle_restore.errors import UserError
 from paddle_restore.inference.forward import MAX_STRENGTH, Forward
 from paddle_restore.inference.package import FILE, Package, read_package
 from paddle_restore.serving.problem import Problem
+from paddle_restore.shipped import PICTURES, RAW
 
 
 class ModelDescription(BaseModel):
@@ -68,10 +69,16 @@ class Catalogue:
                 )
             self.models[name] = _describe(name, folder, package)
 
-    def choose(self, name: Optional[str]) -> ModelDescription:
-        """Return the model of that name, or the only one. Raises Problem."""
-        if name is None and len(self.models) == 1:
-            return next(iter(self.models.values()))
+    def choose(self, name: Optional[str], suffix: str = "") -> ModelDescription:
+        """Return the model of that name.
+
+        Without one, return the only model, or the package's own for files of this suffix. Raises Problem.
+        """
+        if name is None:
+            own = (self.models[one] for one in (PICTURES, RAW) if one in self.models)
+            fitting = [one for one in own if suffix in one.suffixes]
+            if len(self.models) == 1 or fitting:
+                return (fitting or list(self.models.values()))[0]
         names = ", ".join(self.models)
         if name is None:
             raise Problem(422, f"model: several are served, name one of them: {names}")

@@ -14,10 +14,11 @@ from starlette.datastructures import QueryParams
 
 from paddle_restore.data.formats import output_formats
 from paddle_restore.inference.forward import MAX_STRENGTH
+from paddle_restore.inference.restored import DNG
 from paddle_restore.options import Options
 from paddle_restore.serving.problem import Problem
 
-MEDIA_TYPES = {one.name: one.mime for one in output_formats()}
+MEDIA_TYPES = {**{one.name: one.mime for one in output_formats()}, DNG: "image/x-adobe-dng"}
 _SHALLOW = " and ".join(one.name for one in output_formats() if 16 not in one.depths)
 
 _ID = r"^[A-Za-z0-9-]{8,64}$"
@@ -31,7 +32,9 @@ class PreviewParameters(Options):
     """Parameters of a preview."""
 
     model: Optional[str] = Field(
-        None, max_length=100, description="name of a model; may be left out where only one is served"
+        None,
+        max_length=100,
+        description="name of a model; may be left out where one is served, or for the package's own",
     )
     ratio: Union[Literal["auto"], Annotated[float, Field(ge=0.01, le=1e5)]] = Field(
         "auto", description="amplification of a raw file, or auto: estimated from the file"
@@ -45,13 +48,16 @@ class RestoreParameters(PreviewParameters):
         1.0,
         ge=0,
         le=MAX_STRENGTH,
-        description="of models that restore pictures: 0 changes nothing, 1 is the model's own result",
+        description="of models that restore pictures or raw frames: 0 changes nothing, 1 is the model's own "
+        "result",
     )
     tile: Union[Literal["auto"], Annotated[int, Field(ge=16, le=16384)]] = Field(
         "auto", description="side in pixels of the tiles that the network gets"
     )
     format: Optional[Literal[tuple(MEDIA_TYPES)]] = Field(  # type: ignore[valid-type]
-        None, description="of the answer; default: the input's own, and png for raw files and bitmaps"
+        None,
+        description="of the answer; default: the input's own, and png for raw files and bitmaps; "
+        "dng: of models that restore raw frames",
     )
     depth: Optional[Annotated[int, Field(ge=8, le=16, multiple_of=8)]] = Field(
         None, description=f"8 or 16 bits; default: the input's own, and 16 for raw files; {_SHALLOW} have 8"

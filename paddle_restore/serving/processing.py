@@ -14,7 +14,6 @@ from typing import Literal, Optional, Union
 from paddle_restore.data.formats import (
     DEFAULT,
     FORMATS,
-    Format,
     all_formats,
     format_of_name,
     is_raw,
@@ -28,6 +27,7 @@ from paddle_restore.data.raw import raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
+from paddle_restore.inference.restored import DNG
 from paddle_restore.inference.restorer import Form, Restorer
 from paddle_restore.inference.speed import duration_text, seconds_per_pixel
 from paddle_restore.inference.tiling import Tiling, largest_side
@@ -165,11 +165,11 @@ def _restore(
     on_progress: OnProgress,
 ) -> tuple[Path, Optional[float]]:
     restorer = models[request.model]
-    kind = _format(request, restorer.spec)
+    name, depth = _format(request, restorer.spec)
     restorer = _configured(restorer, request, settings.memory)
     models.check_time(request, restorer.forward, size, settings.seconds)
     source = _read(restorer, request)
-    total, count, start = restorer.forward.count(source), 0, time.perf_counter()
+    total, count, start = restorer.count(source), 0, time.perf_counter()
     on_progress(0, total, models.seconds(request.model, restorer.forward, size))
 
     def on_window() -> None:
@@ -179,17 +179,16 @@ def _restore(
         if request.cancelled:
             raise Cancelled
 
-    depth = kind.nearest_depth(request.depth or source.form.depth)
-    restored = restorer.run([source], depth, on_window)[0]
+    restored = restorer.run([source], depth or source.form.depth, on_window)[0]
     models.note(request.model, time.perf_counter() - start, restorer.forward.work(*size))
     del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
     if request.metadata == "none":
         restored = replace(restored, form=replace(restored.form, metadata=_profile(restored.form)))
-    output = Path(request.path).with_name(f"result.{kind.name}")
+    output = Path(request.path).with_name(f"result.{name}")
     try:
-        restorer.write(restored, output, depth)
+        restorer.write(restored, output, depth, True if request.metadata == "keep" else None)
     except UserError as error:
         if getattr(error.__context__, "errno", None) is None:
             raise
@@ -245,7 +244,12 @@ def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> tuple[int, int]
     return height, width
 
 
-def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
+def _format(request: RestoreRequest, spec: ModelSpec) -> tuple[str, Optional[int]]:
+    """Return the name of the answer's format, and its depth; None for the input's own."""
+    if request.format == DNG:
+        if spec.output != "mosaic":
+            raise Problem(422, f"format: {spec.id} gives pictures; dng is of models that restore raw frames")
+        return DNG, None
     own = None if spec.raw else format_of_name(Path(request.path))
     kind = FORMATS[request.format] if request.format else own
     if kind is None or kind not in output_formats():
@@ -255,7 +259,7 @@ def _format(request: RestoreRequest, spec: ModelSpec) -> Format:
         raise Problem(
             422, f"depth: {kind.name} has {kind.depths[0]} bits; choose {others} for {request.depth}"
         )
-    return kind
+    return kind.name, request.depth or (kind.depths[0] if len(kind.depths) == 1 else None)
 
 
 def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> Restorer:
@@ -272,7 +276,7 @@ def _configured(restorer: Restorer, request: RestoreRequest, memory: float) -> R
         tiling=Tiling(request.tile, memory),
         strength=request.strength,
     )
-    return Restorer.of(forward, restorer.preprocess, restorer.metrics)
+    return Restorer.of(forward, restorer.preprocess, restorer.metrics, restorer.camera)
 
 
 def describe_error(error: Exception, request: RestoreRequest) -> tuple[int, str]:

@@ -72,7 +72,7 @@ class Service:
         try:
             upload = await receive(request, opened.folder, self.settings)
             parameters = with_fields(parameters, request.query_params, upload.fields)
-            model = self.catalogue.choose(parameters.model)
+            model = self.catalogue.choose(parameters.model, upload.path.suffix.lower())
             values = {**parameters.model_dump(), "model": model.name}
             restore_request = RestoreRequest(task, path=str(upload.path), name=upload.name, **values)
             result = await opened.process(restore_request, request)

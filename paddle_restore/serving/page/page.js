@@ -8,7 +8,7 @@ const THEMES = ["auto", "light", "dark"];
 let theme = saved("theme") || "auto";
 let models = [];
 let limits = {};
-let queue = []; // the chosen files: {file, state, problem, answer, before}
+let queue = []; // the chosen files: {file, state, problem, parameters, answer, before, hasDng}
 let busy = false; // while files are restored
 let shown = null; // the entry of the queue whose pictures are shown
 let showLastError = null; // again, after a change of language
@@ -222,6 +222,8 @@ async function restoreOne(entry) {
     const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
     const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
     if (one.max_strength) parameters.strength = $("strength").value / 100;
+    entry.parameters = parameters;
+    entry.hasDng = one.spec.output === "mosaic";
     entry.answer = await send("/v1/restore", file, parameters, authorisation(), progress);
     entry.before = await original(file, one, entry.answer.ratio);
     entry.state = "done";
@@ -296,8 +298,11 @@ async function show(entry) {
   shown = entry;
   showFacts();
   const photograph = isPhotograph(entry);
-  $("jpeg").classList.toggle("main", photograph); // what is as large as the file
-  $("png").classList.toggle("main", !photograph);
+  $("dng").hidden = !entry.hasDng;
+  // First comes what is about as large as the file.
+  $("dng").classList.toggle("main", entry.hasDng);
+  $("jpeg").classList.toggle("main", photograph);
+  $("png").classList.toggle("main", !photograph && !entry.hasDng);
   $("flat").hidden = !(await readPng(entry.answer.blob)).transparent;
   $("result").hidden = false;
   view(false);
@@ -350,6 +355,25 @@ async function downloadAll() {
   save(await zipOf([...files]), "restored.zip");
 }
 
+/** Restore the file once more, as a raw file: the service keeps nothing. */
+async function downloadDng() {
+  if (busy) return;
+  clearError();
+  const { file, parameters } = shown;
+  const { model: name, strength } = parameters;
+  begin();
+  try {
+    const answer = await send("/v1/restore", file, { model: name, strength, format: "dng" }, authorisation(), progress);
+    save(answer.blob, nameOf(shown, "dng"));
+    showStatus(() => text("ready"));
+  } catch (problem) {
+    if (problem.cancelled) showStatus(() => text("cancelled"));
+    else showError(problem.status, problem.detail, { seconds: problem.retry });
+  } finally {
+    end();
+  }
+}
+
 // --- errors -----------------------------------------------------------------------------------
 
 /** `kind`: an HTTP status, or what the page itself found; `detail`: the service's own line, in English. */
@@ -393,6 +417,7 @@ $("cancel").addEventListener("click", cancel);
 $("png").addEventListener("click", () => save(shown.answer.blob, nameOf(shown, "png")));
 $("jpeg").addEventListener("click", downloadJpeg);
 $("zip").addEventListener("click", downloadAll);
+$("dng").addEventListener("click", downloadDng);
 $("language").addEventListener("change", () => {
   chooseLanguage($("language").value);
   showTexts();
