@@ -33,9 +33,20 @@ export async function jpegOf(png) {
   bitmap.close();
   const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
   const { profile } = await readPng(png);
-  if (!jpeg || !profile) return jpeg;
-  const start = jpeg.slice(0, 2); // the marker that begins a JPEG
-  return new Blob([start, ...profileSegments(profile), jpeg.slice(2)], { type: "image/jpeg" });
+  return jpeg && profile ? withProfile(jpeg, profile) : jpeg;
+}
+
+/** Return a JPEG with this colour profile in place of the one that the browser wrote for the canvas. */
+async function withProfile(jpeg, profile) {
+  const bytes = new Uint8Array(await jpeg.arrayBuffer());
+  const kept = [];
+  let at = 2; // after the marker that begins a JPEG come the application's segments, of which APP2 is the profile
+  while (bytes[at] === 0xff && (bytes[at + 1] & 0xf0) === 0xe0) {
+    const end = at + 2 + bytes[at + 2] * 256 + bytes[at + 3];
+    if (bytes[at + 1] !== 0xe2) kept.push(bytes.slice(at, end));
+    at = end;
+  }
+  return new Blob([bytes.slice(0, 2), ...kept, ...profileSegments(profile), bytes.slice(at)], { type: "image/jpeg" });
 }
 
 /** Return {profile: colour profile as bytes or null, transparent: whether a PNG has an alpha channel}. */
