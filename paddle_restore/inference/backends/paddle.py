@@ -86,7 +86,10 @@ class Network:
             if not paddle.base.core.supports_bfloat16_fast_performance():
                 raise UserError("this CPU has no bf16 instructions; use --precision fp32")
             self.config.enable_mkldnn_bfloat16()
-        # No enable_memory_optim(): with a PIR graph it fails together with delete_pass.
+        # Without it the older graph keeps all activations: three times the memory. With a PIR graph it fails
+        # together with delete_pass.
+        if self.config.prog_file().endswith(".pdmodel"):
+            self.config.enable_memory_optim()
         for name in _BROKEN_ONEDNN_PASSES:
             self.config.delete_pass(name)
 
