@@ -38,6 +38,7 @@ def __getattr__(name: str):
 
 def _import_paddle() -> None:
     """Import Paddle without its advice on a compiler cache, and keep the root logger, which it changes."""
+    import_module("paddle_restore.devices")  # reads OMP_NUM_THREADS before Paddle sets it
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with warnings.catch_warnings():
