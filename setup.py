@@ -59,7 +59,7 @@ setup(
         "docs": ["pdoc>=14.7,<17"],  # for tools/api_pages.py; small, MIT-0
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
-        "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
+        "sidd": ["scipy>=1.9,<2"],  # writes the .mat file of a submission to SIDD's benchmark
         # More tests of the service: its page in a Chromium of the system, requests made of its document.
         "browser": ["playwright>=1.40,<2"],
         "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],

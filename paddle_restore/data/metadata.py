@@ -93,15 +93,25 @@ def read_directories(file: BinaryIO) -> Directories:
 
 
 def copied(directory: Directory, names: Iterable[int]) -> Directory:
-    """Return the tags of these names, with their types, as a directory that can be written."""
+    """Return the tags of these names, with their types, as a directory that can be written.
+
+    A tag whose value does not fit its type is left out. Pillow reads such tags, and raises anything when it
+    writes them.
+    """
     copy = Directory(group=directory.group)
     for name in names:
         if name in directory:
             value, kind = directory[name], directory.tagtype[name]
-            copy.tagtype[name] = kind
-            copy[name] = (
-                value.encode("latin-1", "replace") if kind == _ASCII and isinstance(value, str) else value
-            )
+            if kind == _ASCII and isinstance(value, str):
+                value = value.encode("latin-1", "replace")
+            alone = Directory(group=directory.group)
+            for each in (alone, copy):
+                each.tagtype[name] = kind
+                each[name] = value
+            try:
+                alone.tobytes(8)
+            except Exception:
+                del copy[name]
     return copy
 
 

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.metadata import LINEAR_RAW, PHOTOMETRIC, read_sensor_tags
-from paddle_restore.data.mosaic import XTRANS, PerColour, RawImage
+from paddle_restore.data.mosaic import XTRANS, PerColour, RawImage, Rgb
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import quiet
 
@@ -136,7 +136,14 @@ def read_raw(path: str | Path) -> RawImage:
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
             path=path,
+            daylight=_daylight(raw),
         )
+
+
+def _daylight(raw: rawpy.RawPy) -> Optional[Rgb]:
+    """Return LibRaw's multipliers under daylight; None for a camera that it has no colour matrix of."""
+    red, green, blue = (float(value) for value in raw.daylight_whitebalance[:3])
+    return (red / green, 1.0, blue / green) if min(red, green, blue) > 0 else None
 
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:

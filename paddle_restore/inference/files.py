@@ -32,6 +32,7 @@ class FileOptions:
     ratio     amplification of raw files; None takes the exposure times, or an estimate
     summary   file that gets a line of JSON for every input
     compare   picture that shows inputs and restored pictures side by side
+    debug     print the traceback of an error that is not the user's
     """
 
     input: Sequence[Path]
@@ -45,6 +46,7 @@ class FileOptions:
     summary: Optional[Path] = None
     compare: Optional[Path] = None
     colour_space: str = SRGB
+    debug: bool = False
 
 
 @dataclass

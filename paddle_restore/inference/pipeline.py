@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.errors import UserError, listed
+from paddle_restore.errors import UserError, line_of, listed
 from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restored import RestoredRaw
@@ -48,7 +49,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     tasks = tasks[rank::world]
     todo = [task for task in tasks if not (options.skip_existing and task.output.is_file())]
     for task in pipeline.run(todo, recorder):
-        _report(task, options.summary, pipeline.single)
+        _report(task, options, pipeline.single)
     done = [task for task in todo if not task.error]
     if options.target and done:
         print(
@@ -201,6 +202,10 @@ def _step(task: FileTask) -> Iterator[None]:
         task.error = UserError(f"{task.path}: does not fit into memory; give --tile N or a smaller --memory")
     except UserError as error:
         task.error = error
+    except Exception as error:  # a decoder may raise anything for a damaged file
+        reason = line_of(f"{type(error).__name__}: {line_of(error, 150)}")
+        task.error = UserError(f"{task.path}: cannot be restored ({reason}); --debug shows where it fails")
+        task.error.__cause__ = error
     finally:
         task.seconds += time.perf_counter() - start
 
@@ -245,8 +250,9 @@ def _depth(task: FileTask) -> int:
     return own if is_raw(task.output) else output_format(task.output).nearest_depth(own)
 
 
-def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
+def _report(task: FileTask, options: FileOptions, single: bool) -> None:
     """Print a file's result. Raises the error of a single file."""
+    summary = options.summary
     if summary:
         values: dict[str, Any] = {"file": str(task.path), "seconds": round(task.seconds, 4)}
         if task.error:
@@ -258,6 +264,9 @@ def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
         if single:
             raise task.error
         say_error(task.error)
+        cause = task.error.__cause__
+        if options.debug and cause:
+            traceback.print_exception(type(cause), cause, cause.__traceback__)
         return
     # A raw frame's exposure is that of its development.
     shown = {"ratio": task.ratio, **task.scores} if task.ratio and not is_raw(task.output) else task.scores
@@ -296,15 +305,16 @@ def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileT
         )
         if names:
             print(f"note: {spec.id} reads {kinds}; skipped {listed(names)}")
-    if (
-        spec.raw
-        and spec.output == "picture"
-        and restorer.preprocess.ratio == "known"
-        and not (options.ratio or options.target)
-    ):
+    preprocess = restorer.preprocess
+    if spec.amplifier and preprocess.ratio == "known" and not (options.ratio or options.target):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "
             "the estimate from the file alone may be far from it, --ratio N sets it"
+        )
+    if spec.raw and spec.output == "picture" and preprocess.white_balance is None:
+        print(
+            f"note: {spec.id} knows the colours of one camera, and nothing says which; files of others may "
+            "come out tinted (set data.white_balance in its recipe and export it again)"
         )
 
 

@@ -1,5 +1,6 @@
 import { compare, showSlider, view } from "./compare.js";
 import { jpegOf, readPng, save, zipOf } from "./download.js";
+import { askExposure, fetchedPreview, showRatio, stopAsking, wantedRatio } from "./exposure.js";
 import { cancel, send } from "./request.js";
 import { $, hasText, chooseLanguage, chosenLanguage, detailText, saved, text } from "./language.js";
 
@@ -86,6 +87,9 @@ function showModel() {
   $("ratio-options").hidden = !(one && one.input === "raw");
   $("strength-option").hidden = !(one && one.max_strength);
   if (one && one.max_strength) $("strength").max = 100 * one.max_strength;
+  if (busy) return;
+  const raw = one && one.input === "raw" && queue.find(({ file }) => one.suffixes.includes(suffix(file.name)));
+  askExposure(raw ? raw.file : null, raw ? one.name : null, authorisation());
 }
 
 function suffix(name) {
@@ -103,18 +107,6 @@ function chooseModel() {
   const fitting = queue.length && models.length && modelFor(queue[0].file);
   if (fitting) $("model").value = fitting.name;
   showModel();
-}
-
-function ratio() {
-  // The slider goes from 1 to 300 by equal factors.
-  const value = 300 ** ($("ratio").value / 100);
-  return value < 10 ? value.toFixed(1) : value.toFixed(0);
-}
-
-function showRatio() {
-  $("ratio").disabled = $("ratio-auto").checked;
-  $("ratio-value").textContent = $("ratio-auto").checked ? "" : `× ${ratio()}`;
-  $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
 }
 
 function showStrength() {
@@ -197,6 +189,7 @@ async function restore(event) {
   if (!model()) return;
   if (queue.every((entry) => entry.state !== "waiting")) // again, perhaps with other options
     for (const entry of queue) Object.assign(entry, { state: "waiting", problem: null, answer: null });
+  stopAsking();
   hideResult();
   begin();
   try {
@@ -219,7 +212,7 @@ async function restoreOne(entry) {
     if (!one) throw { status: "kind", detail: text("kinds", { kinds: kinds() }) };
     if (file.size > limits.bytes)
       throw { status: "large", values: { size: megabytes(file.size), limit: Math.floor(limits.bytes / 1e6) } };
-    const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
+    const wanted = one.input === "raw" ? wantedRatio() : "auto";
     const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
     if (one.max_strength) parameters.strength = $("strength").value / 100;
     entry.parameters = parameters;
@@ -277,6 +270,8 @@ function progress(share, textOf) {
 /** Return the file where the browser can show it, else the service's preview; null where there is none. */
 async function original(file, one, used) {
   if (one.input === "picture" && (await canShow(file))) return file;
+  const fetched = fetchedPreview(file, one.name, used);
+  if (fetched) return fetched;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
     const fetching = () => progress(null, () => text("receiving"));
@@ -409,8 +404,6 @@ $("example-picture").addEventListener("click", () => chooseExample("example.png"
 $("example-raw").addEventListener("click", () => chooseExample("example.dng"));
 $("model").addEventListener("change", showModel);
 $("token").addEventListener("change", loadModels);
-for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
-$("ratio").addEventListener("input", showRatio);
 $("strength").addEventListener("input", showStrength);
 $("form").addEventListener("submit", restore);
 $("cancel").addEventListener("click", cancel);
