@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from paddle_restore.engine.config import load_config
+    from paddle_restore.engine.signals import end_with_launcher
 
+    end_with_launcher()
     averaging = averaging_of(args)
     config = load_config(args.config, tuple(args.override))
     if args.save_images and len(args.weights) > 1:

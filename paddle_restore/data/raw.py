@@ -19,6 +19,7 @@ import numpy as np
 import rawpy
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
+from paddle_restore.data.files import check_readable
 from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.metadata import LINEAR_RAW, PHOTOMETRIC, read_sensor_tags
 from paddle_restore.data.mosaic import XTRANS, PerColour, RawImage, Rgb
@@ -31,8 +32,8 @@ _MIN_XTRANS = 512
 _SRGB_CURVE = (2.4, 12.92)
 _COMPRESSION, _STRIP_BYTES, _TILE_BYTES, _DNG_VERSION = 259, 279, 325, 50706
 _MIN_BITS = {1: 8, 7: 1}  # of a pixel that is not compressed, and in lossless JPEG
-# TIFF's numbers of compressions that LibRaw lacks, or lacks in some builds.
-_COMPRESSIONS = {9: "VC-5 (GoPro's GPR)", 34892: "lossy JPEG", 52546: "JPEG XL"}
+# TIFF's numbers of compressions that LibRaw lacks.
+_COMPRESSIONS = {9: "VC-5 (GoPro's GPR)", 52546: "JPEG XL"}
 # How files begin that say what they hold. LibRaw guesses some others from their size alone.
 _HEADERS = (
     rb"II|MM|FUJIFILM|\0MRM|FOVb|\xff\xd8\xff|qktk|qktn|ARRI|NOKIARAW|DSC-Image|NIKO|STI|BM|AHEAD|PWAD"
@@ -56,19 +57,29 @@ def _use_one_thread_if_forked() -> None:
 
 def open_raw(path: Path) -> rawpy.RawPy:
     """Open a raw file. Raises UserError if it is missing, a picture, or nothing that LibRaw opens."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    check_readable(path)
     kind = format_of_name(path)
     if kind is not None and not kind.raw_container:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
     raw = _libraw()
     try:
         with quiet():
-            raw.open_file(str(path))
+            if _is_utf8(path):
+                raw.open_file(str(path))
+            else:  # rawpy cannot name it to LibRaw
+                raw.open_buffer(io.BytesIO(path.read_bytes()))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
     _refuse_guess(path, raw)
     return raw
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def open_raw_bytes(data: bytes) -> rawpy.RawPy:
@@ -136,6 +147,7 @@ def read_raw(path: str | Path) -> RawImage:
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
             path=path,
+            pixel_aspect=float(raw.sizes.pixel_aspect),
             daylight=_daylight(raw),
         )
 
@@ -156,11 +168,9 @@ def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
             f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
         )
     tags = read_sensor_tags(path)
-    stored, bits = (
-        _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES),
-        _MIN_BITS.get(tags.get(_COMPRESSION)),
-    )
-    if _DNG_VERSION in tags and bits and stored * 8 < mosaic.size * bits:
+    stored = _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES)
+    compression = tags.get(_COMPRESSION) if _DNG_VERSION in tags else None
+    if 0 < stored * 8 < mosaic.size * _MIN_BITS.get(compression or 0, 0):
         raise UserError(
             f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
             "the file is broken or cut short"

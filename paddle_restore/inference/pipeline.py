@@ -18,13 +18,13 @@ from tqdm import tqdm
 from paddle_restore.data.camera_facts import read_camera
 from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.formats import is_picture, is_raw
+from paddle_restore.data.formats import FORMATS, format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, line_of, listed
-from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
+from paddle_restore.inference.files import FileOptions, FileTask, find_tasks, skipped
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
@@ -34,8 +34,10 @@ from paddle_restore.metrics import evaluate
 from paddle_restore.quiet import say_error
 
 
-def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> bool:
-    """Restore all files and print a line for each; return whether none of several failed.
+def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> int:
+    """Restore all files and print a line for each; return the exit code.
+
+    0 if all are done, 1 if some of several failed, 2 if all did.
 
     Started by paddle.distributed.launch, every process takes its share of the files.
     Raises UserError for mistakes that concern all files, and for the mistake of a single file.
@@ -64,7 +66,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     kept = f", {len(tasks) - len(todo)} were there already" if len(todo) < len(tasks) else ""
     share = f" (process {rank + 1} of {world})" if world > 1 else ""
     print(f"restored {len(done)} of {len(tasks)} files to {options.output}{kept}{share}")
-    return len(done) == len(todo)
+    return 0 if len(done) == len(todo) else 1 if done else 2
 
 
 class Pipeline:
@@ -127,6 +129,7 @@ class Pipeline:
                 if ratio is None and target is not None:
                     ratio = _known_ratio(self.restorer, task.path, target)
                 task.input = self.restorer.read(task.path, ratio)
+                task.notes = task.input.form.notes
         return batch
 
     def _restore(self, batch: Sequence[FileTask]) -> None:
@@ -259,7 +262,10 @@ def _report(task: FileTask, options: FileOptions, single: bool) -> None:
             values["error"] = str(task.error)
         else:
             values.update(output=str(task.output), ratio=task.ratio, **task.scores)
-        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode())
+        if task.notes:
+            values["notes"] = task.notes
+        # A byte of a name that is no UTF-8 becomes an escape, which JSON knows too.
+        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
     if task.error:
         if single:
             raise task.error
@@ -268,6 +274,8 @@ def _report(task: FileTask, options: FileOptions, single: bool) -> None:
         if options.debug and cause:
             traceback.print_exception(type(cause), cause, cause.__traceback__)
         return
+    for note in task.notes:
+        print(f"note: {task.path}: {note}")
     # A raw frame's exposure is that of its development.
     shown = {"ratio": task.ratio, **task.scores} if task.ratio and not is_raw(task.output) else task.scores
     print(f"{_line(task.path, shown)} -> {task.output}", flush=True)
@@ -296,15 +304,16 @@ def _check_reports(options: FileOptions) -> None:
 
 def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
     """Say which files of a folder are skipped, and where a ratio is only an estimate."""
-    spec, kinds = restorer.spec, restorer.kinds
-    taken = {task.path for task in tasks}
+    spec = restorer.spec
     for given in options.input:
-        skipped = given.iterdir() if given.is_dir() else ()
-        names = sorted(
-            path.name for path in skipped if path not in taken and (is_picture(path) or is_raw(path))
-        )
-        if names:
-            print(f"note: {spec.id} reads {kinds}; skipped {listed(names)}")
+        reasons = skipped(given, restorer.kinds) if given.is_dir() else {}
+        for reason, names in reasons.items():
+            print(f"note: {reason}; skipped {listed(names)}")
+    formats = {format_of_name(task.path) for task in tasks if not options.format and is_picture(task.output)}
+    for one in formats:
+        if one and not one.write and options.output.is_dir():
+            written = FORMATS[one.instead].title
+            print(f"note: {one.title} is not written; the restored pictures are {written} (--format chooses)")
     preprocess = restorer.preprocess
     if spec.amplifier and preprocess.ratio == "known" and not (options.ratio or options.target):
         print(

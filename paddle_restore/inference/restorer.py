@@ -19,8 +19,8 @@ from paddle_restore.data.highlights import whiten
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage, check_kind
-from paddle_restore.data.pixels import to_float, upright
-from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.pixels import stretched, to_float, upright
+from paddle_restore.data.raw import develop_picture, has_mosaic, read_raw, warn_of_black_level
 from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.data.sensor_noise import noise_of
 from paddle_restore.data.white_balance import to_training_camera
@@ -136,9 +136,11 @@ class Restorer:
         return Kinds(not self.spec.raw, self.spec.raw or self.raw is not None, mosaic)
 
     def of_source(self, source: Source) -> Restorer:
-        """Return the restorer that reads a source: this one, or `raw` for a raw file."""
-        raw = isinstance(source, RawImage) or (isinstance(source, (str, Path)) and is_raw(Path(source)))
-        return self.raw if self.raw and raw else self
+        """Return the restorer that reads a source: this one, or `raw` for a raw file with a mosaic."""
+        if not self.raw or isinstance(source, np.ndarray):
+            return self
+        mosaic = isinstance(source, RawImage) or (is_raw(Path(source)) and has_mosaic(Path(source)))
+        return self.raw if mosaic else self
 
     @property
     def spec(self) -> ModelSpec:
@@ -220,7 +222,9 @@ class Restorer:
         if ratio is None:
             ratio = self.auto_ratio(raw)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
+        return NetworkInput(
+            raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, name=str(raw.path or "")
+        )
 
     def auto_ratio(self, raw: RawImage) -> float:
         """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
@@ -238,6 +242,8 @@ class Restorer:
         return NetworkInput(raw, self.spec.input, exposure, raw.orientation, form, noise=noise, camera=camera)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
+        if isinstance(source, Path) and is_raw(source) and not has_mosaic(source):
+            return self._read_linear(source)
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
             raise UserError(
@@ -247,7 +253,16 @@ class Restorer:
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
         )
-        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form)
+        shown = "" if isinstance(source, np.ndarray) else str(source)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
+
+    def _read_linear(self, path: Path) -> NetworkInput:
+        """Develop a raw file without a mosaic, such as a phone's linear DNG or a monochrome sensor's."""
+        picture = develop_picture(path)
+        grey = picture.ndim == 2
+        form = Form(depth=16, grey=grey, metadata=raw_metadata(path))
+        planes = np.repeat(picture[None], 3, axis=0) if grey else picture.transpose(2, 0, 1)
+        return NetworkInput(planes, self.spec.input, form=form)
 
     def run(
         self,
@@ -295,6 +310,8 @@ def _restored(input: NetworkInput, output: np.ndarray) -> Union[Restored, Restor
         picture = output.transpose(1, 2, 0)
         if isinstance(input.values, RawImage) and picture.shape[:2] == input.picture_size:
             whiten(picture, input.values, input.ratio or 1.0, amplified=input.clip)
+        if isinstance(input.values, RawImage):
+            picture = stretched(picture, input.values.pixel_aspect)
         return Restored(upright(picture, input.orientation), input.ratio, input.form)
     assert isinstance(input.values, RawImage)
     assert input.camera is not None
