@@ -179,7 +179,9 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         "--colour_space",
         choices=list(COLOUR_SPACES),
         default="srgb",
-        help="of pictures that are developed from restored raw frames; its profile is written along",
+        metavar="NAME",
+        help="of pictures that are developed from restored raw frames; its profile is written along "
+        f"({', '.join(COLOUR_SPACES)}; default: srgb)",
     )
     parser.add_argument(
         "--depth",
