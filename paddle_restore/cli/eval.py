@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from paddle_restore.engine.config import load_config
+    from paddle_restore.engine.signals import end_with_launcher
 
+    end_with_launcher()
     averaging = averaging_of(args)
     config = load_config(args.config, tuple(args.override))
     use_device(args.device)

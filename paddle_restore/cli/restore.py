@@ -193,15 +193,18 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=_ratio,
         default="auto",
         metavar="auto|N",
-        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else (or where the recipe says data.ratio: auto) estimated from the file",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, else "
+        "the exposure that makes the picture well lit (for lamba, and where the recipe says data.ratio: "
+        "auto, Lamba's estimate)",
     )
     parser.add_argument(
         "--amplifier_m",
         type=int,
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
-        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
+        help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
+    for level in ("black_level", "white_level"):
+        parser.add_argument(f"--{level}", type=_level, metavar="N", help="replaces the value of raw files")
     parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="append a line of JSON for every file to this one"
@@ -232,6 +235,16 @@ def _ratio(text: str) -> Optional[float]:
     return value
 
 
+def _level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError("must be a sensor value, 0 or more")
+    return value
+
+
 def _open(
     args: argparse.Namespace, model: Union[str, Path, None], weights: Optional[Path] = None
 ) -> Restorer:
@@ -248,7 +261,10 @@ def _open(
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
     from paddle_restore.inference.pipeline import FileOptions, restore_files
 
-    if args.amplifier_m:
-        restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
+    names = ("amplifier_m", "black_level", "white_level")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for one in (restorer, restorer.raw):
+        if one:
+            one.preprocess = one.preprocess.model_copy(update=given)
     options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
-    return 0 if restore_files(restorer, options, recorder) else 1
+    return restore_files(restorer, options, recorder)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paddle_restore.data.camera_facts import NEUTRAL, UNIQUE_MODEL, WHITE_XY, CameraFacts, read_camera
+from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+from paddle_restore.data.camera_facts import (
+    NEUTRAL,
+    SERIAL_NUMBER,
+    UNIQUE_MODEL,
+    WHITE_XY,
+    CameraFacts,
+    read_camera,
+)
 from paddle_restore.data.dng_file import ASCII, LONG, RATIONAL, SHORT, Tags, directory, dng_file
 from paddle_restore.data.files import atomic_path
 from paddle_restore.data.metadata import EXIF, GPS, MAIN, ORIENTATION, Directories, copied, merged, read_block
@@ -46,39 +55,50 @@ def write_raw(path: str | Path, raw: RawImage, camera: CameraFacts, metadata: bo
 def dng_bytes(raw: RawImage, camera: CameraFacts, metadata: bool = True, compressed: bool = True) -> bytes:
     """Return the file of `write_raw`; uncompressed it is made and opened faster."""
     said = read_block(camera.metadata.exif)
-    main, exif = said.pop(MAIN, directory({})), said.pop(EXIF, directory({}, EXIF))
-    directories: Directories = {GPS: said[GPS]} if metadata and GPS in said else {}
-    if not metadata:
-        main, exif = copied(main, (_MAKE, _MODEL, _DATE)), copied(exif, _EXPOSURE)
-    # These belong to the camera's JPEG.
-    exif = copied(exif, set(exif) - {_COLOUR_SPACE, _WIDTH, _HEIGHT})
-    make, model = (_text(main.get(name)) or "unknown" for name in (_MAKE, _MODEL))
-    height, width = raw.mosaic.shape
-    top, left, crop_height, crop_width = camera.crop or (0, 0, height, width)
-    tags: Tags = {
-        _MAKE: (ASCII, make),
-        _MODEL: (ASCII, model),
-        UNIQUE_MODEL: (ASCII, model if model.startswith(make) else f"{make} {model}"),
-        ORIENTATION: (SHORT, _ORIENTATIONS[raw.orientation]),
-        50713: (SHORT, (1, 1)),  # BlackLevelRepeatDim
-        50714: (SHORT, BLACK),
-        50717: (LONG, WHITE),
-        50719: (LONG, (left, top)),  # DefaultCropOrigin
-        50720: (LONG, (crop_width, crop_height)),  # DefaultCropSize
-        50829: (LONG, (0, 0, height, width)),  # ActiveArea
-    }
-    if not (NEUTRAL in camera.tags or WHITE_XY in camera.tags):
-        green = raw.white_balance[1]
-        tags[NEUTRAL] = (RATIONAL, tuple(green / gain for gain in raw.white_balance[:3]))
-    directories[MAIN] = merged(main, directory(tags), camera.tags)
-    if exif:
-        directories[EXIF] = exif
+    main, exif, gps = (said.get(name, directory({}, name)) for name in (MAIN, EXIF, GPS))
+    if metadata:
+        facts = camera.tags
+        exif = copied(exif, set(exif) - {_COLOUR_SPACE, _WIDTH, _HEIGHT})  # these are the camera's JPEG's
+        gps = copied(gps, set(gps))
+    else:
+        facts = copied(camera.tags, set(camera.tags) - {SERIAL_NUMBER})
+        main, exif, gps = copied(main, (_MAKE, _MODEL, _DATE)), copied(exif, _EXPOSURE), directory({}, GPS)
+    frame = directory({**_names(main), **_frame_tags(raw, camera)})
+    directories: Directories = {MAIN: merged(main, frame, facts), EXIF: exif, GPS: gps}
+    directories = {name: tags for name, tags in directories.items() if tags}
     return dng_file(to_16_bits(raw).mosaic, raw.pattern, 16, directories, compressed)
+
+
+def _names(main: Directory) -> Tags:
+    """Return make, model and a model name that is unique, which a DNG must have."""
+    make, model = (_text(main.get(name)) or "unknown" for name in (_MAKE, _MODEL))
+    unique = model if model.startswith(make) else f"{make} {model}"
+    return {_MAKE: (ASCII, make), _MODEL: (ASCII, model), UNIQUE_MODEL: (ASCII, unique)}
 
 
 def _text(value: object) -> str:
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
     return text.strip("\0 ")
+
+
+def _frame_tags(raw: RawImage, camera: CameraFacts) -> Tags:
+    """Return orientation, levels, areas, and the white balance unless the camera's tags say it."""
+    height, width = raw.mosaic.shape
+    width -= height % 2 and width % 2  # RawTherapee 5.9 crashes where both are odd; the column stays stored
+    top, left, crop_height, crop_width = camera.crop or (0, 0, height, width)
+    tags: Tags = {
+        ORIENTATION: (SHORT, _ORIENTATIONS[raw.orientation]),
+        50713: (SHORT, (1, 1)),  # BlackLevelRepeatDim
+        50714: (SHORT, BLACK),
+        50717: (LONG, WHITE),
+        50719: (LONG, (left, top)),  # DefaultCropOrigin
+        50720: (LONG, (min(crop_width, width - left), crop_height)),  # DefaultCropSize
+        50829: (LONG, (0, 0, height, width)),  # ActiveArea
+    }
+    if not (NEUTRAL in camera.tags or WHITE_XY in camera.tags):
+        green = raw.white_balance[1]
+        tags[NEUTRAL] = (RATIONAL, tuple(green / gain for gain in raw.white_balance[:3]))
+    return tags
 
 
 def to_16_bits(raw: RawImage, exposure: float = 1.0) -> RawImage:

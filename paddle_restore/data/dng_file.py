@@ -23,7 +23,7 @@ Tags = dict[int, tuple[int, Any]]
 """Tag number -> type and values: bytes for BYTE and UNDEFINED, a string for ASCII, numbers for others."""
 
 _STRIP_OFFSET, _TILE_OFFSETS = 273, 324
-_TILE = 512  # pixels of a tile's side
+_TILE = 512  # pixels of a tile's side, about
 
 _FIXED_TAGS: Tags = {
     254: (LONG, 0),  # NewSubfileType: the full picture
@@ -109,8 +109,12 @@ def _tiles(mosaic: np.ndarray, bits: int) -> tuple[Tags, list[bytes]]:
 
 
 def _tile_side(size: int) -> int:
-    """Return the side of tiles, a multiple of 16. LibRaw misreads tiles that are wider than the picture."""
-    side = round_up(ceil_div(size, ceil_div(size, _TILE)), 16)
+    """Return the side of tiles, a multiple of 16.
+
+    LibRaw misreads tiles that are wider than the picture, and LibRaw 0.20 (Debian 12) two tiles of exactly
+    half its width, so their number is odd.
+    """
+    side = round_up(ceil_div(size, size // _TILE | 1), 16)
     return side if side <= size else size // 16 * 16
 
 

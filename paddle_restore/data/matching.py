@@ -16,10 +16,10 @@ from typing import Optional
 
 import numpy as np
 
-from paddle_restore.data.files import list_files
+from paddle_restore.data.files import is_file, list_files
 from paddle_restore.data.formats import is_picture
 from paddle_restore.data.image import image_size, read_image
-from paddle_restore.errors import UserError, listed
+from paddle_restore.errors import UserError, line_of, listed, shortened
 
 PAIR_FOLDERS = (("input", "groundtruth"), ("Noisy", "GT"))
 """Names that the folders of noisy and of clean pictures can have."""
@@ -142,7 +142,7 @@ def parse_name(path: Path) -> dict[str, str]:
     """Return `scene`, `frame` and `seconds` of a SID file name. Raises UserError for other names."""
     match = _SID_NAME.match(path.stem)
     if not match:
-        raise UserError(f"{path}: not a SID file name such as 00001_00_0.04s.ARW")
+        raise UserError(f"{line_of(path, 300)}: not a SID file name such as 00001_00_0.04s.ARW")
     return match.groupdict()
 
 
@@ -154,8 +154,8 @@ def read_list(root: Path, name: Path, shorts: bool = True) -> list[SIDPair]:
     path, pairs = root / name, []
     for number, pair in parse_list(root, name):
         for file in (pair.short, pair.long) if shorts else (pair.long,):
-            if not file.is_file():
-                raise UserError(f"{path}:{number}: names {file}, which does not exist")
+            if not is_file(file):
+                raise UserError(f"{path}:{number}: names {line_of(file, 300)}, which does not exist")
         pairs.append(pair)
     if not pairs:
         raise UserError(f"{path}: the list is empty")
@@ -176,7 +176,8 @@ def parse_list(root: Path, name: Path) -> Iterator[tuple[int, SIDPair]]:
         if not words:
             continue
         if len(words) < 2:
-            raise UserError(f"{path}:{number}: expected a short and a long path, got {line.strip()!r}")
+            got = shortened(line.strip())
+            raise UserError(f"{path}:{number}: expected a short and a long path, got {got}")
         pair = SIDPair(root / words[0], root / words[1])
         for file in (pair.short, pair.long):
             parse_name(file)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Optional
+from typing import BinaryIO, Optional
 
 import cv2
 import numpy as np
@@ -30,6 +31,14 @@ def to_float(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32, copy=False)
 
 
+def stretch_to_16_bits(image: np.ndarray, depth: int) -> np.ndarray:
+    """uint16 with values below 2**depth -> uint16 with the whole range."""
+    stretched = np.empty_like(image)
+    for rows, stored in zip(strips(image), strips(stretched)):
+        stored[:] = np.rint(np.minimum(rows, 2**depth - 1) * np.float32(65535 / (2**depth - 1)))
+    return stretched
+
+
 def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
     """float in [0, 1] -> uint8 or uint16, clipped and rounded to nearest.
 
@@ -42,6 +51,15 @@ def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
     for rows, stored in zip(strips(image), strips(integers)):
         stored[:] = np.rint(np.clip(to_float(rows), 0, 1) * highest)
     return integers
+
+
+def read_bytes(file: BinaryIO) -> np.ndarray:
+    """Return all bytes of an open file, uint8, which may be written to."""
+    data = np.empty(file.seek(0, io.SEEK_END), np.uint8)
+    file.seek(0)
+    data = data[: file.readinto(data)]  # type: ignore[attr-defined]
+    file.seek(0)
+    return data
 
 
 def decode_by_opencv(data: np.ndarray) -> np.ndarray:
@@ -60,11 +78,29 @@ def decode_by_opencv(data: np.ndarray) -> np.ndarray:
     return pixels
 
 
+def divide_by_opacity(pixels: np.ndarray) -> None:
+    """Change colours that were multiplied by their opacity into plain ones; transparent pixels stay."""
+    highest = np.iinfo(pixels.dtype).max
+    for rows in strips(pixels):
+        colours, opacity = rows[..., :-1], rows[..., -1:].astype(np.float32)
+        plain = np.rint(colours * (highest / np.maximum(opacity, 1)))
+        colours[:] = np.minimum(plain, highest)
+
+
 def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an (H, W) or (H, W, C) picture by LibRaw's flip: bit 1 mirrors columns, 2 rows, 4 transposes."""
     picture = picture[:, ::-1] if orientation & 1 else picture
     picture = picture[::-1] if orientation & 2 else picture
     return picture.swapaxes(0, 1) if orientation & 4 else picture
+
+
+def stretched(picture: np.ndarray, aspect: float) -> np.ndarray:
+    """Enlarge a side of an (H, W, 3) picture to make pixels square, of width over height `aspect` so far."""
+    if aspect == 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (width, int(height / aspect + 0.5)) if aspect < 1 else (int(width * aspect + 0.5), height)
+    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_LINEAR)
 
 
 def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:

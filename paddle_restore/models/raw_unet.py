@@ -45,9 +45,11 @@ class RawUNet(ResidualUNet):
     output="mosaic",
     scale=1,
     multiple=8,
-    # Measured by tests/models/test_models.py.
-    halo=88,
-    memory=300,
+    # The receptive field is 83. Of trained weights, what lies beyond 56 changes nothing by more than 1e-4
+    # standard deviations of the noise, and beyond 64 nothing by more than float32 rounds.
+    halo=56,
+    fading=True,
+    memory=900,
     paper="a residual variant of Ronneberger et al., U-Net, MICCAI 2015",
     repository="https://lmb.informatik.uni-freiburg.de/people/ronneber/u-net",
     licence="Apache-2.0",

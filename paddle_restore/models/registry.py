@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
-from paddle_restore.errors import UserError, did_you_mean, line_of
-from paddle_restore.models.published import ForeignNames, Golden
+from paddle_restore.errors import UserError, did_you_mean, line_of, shortened
+from paddle_restore.models.published import ForeignNames, Golden, TrainingCamera
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.registry import Registry
 
@@ -38,8 +38,12 @@ class RegisteredModel:
     small: Mapping[str, Any]
     foreign: Optional[ForeignNames]
     golden: Optional[Golden]
+    camera: Optional[TrainingCamera]
     fading: bool
 
+
+MAX_WIDTH, MAX_ARGUMENT, MAX_LIST = 512, 8192, 64
+"""Limits of a network's arguments, which may come from a file that somebody else wrote."""
 
 MODELS: Registry[RegisteredModel] = Registry("model", "paddle_restore.models")
 
@@ -49,6 +53,7 @@ def register(
     small: Optional[Mapping[str, Any]] = None,
     foreign: Optional[ForeignNames] = None,
     golden: Optional[Golden] = None,
+    camera: Optional[TrainingCamera] = None,
     fading: bool = False,
     **spec: Any,
 ) -> Callable[[Factory], Factory]:
@@ -57,6 +62,7 @@ def register(
     small    arguments for a small size with the layers and the reach of the published one, for tests
     foreign  names of the parameters in published checkpoints
     golden   golden values that `align` compares the network with
+    camera   of the raw files that the published weights were trained on
     fading   the halo is shorter than the receptive field: beyond it, influence is below float32 rounding
     spec     the fields of ModelSpec but `id`
 
@@ -67,7 +73,9 @@ def register(
         name = factory.__name__
         MODELS.add(
             name,
-            RegisteredModel(factory, ModelSpec(id=name, **spec), dict(small or {}), foreign, golden, fading),
+            RegisteredModel(
+                factory, ModelSpec(id=name, **spec), dict(small or {}), foreign, golden, camera, fading
+            ),
         )
         return factory
 
@@ -94,6 +102,11 @@ def foreign_names(id: str) -> Optional[ForeignNames]:
     return MODELS.find(id).foreign
 
 
+def training_camera(id: str) -> Optional[TrainingCamera]:
+    """Return the camera of the published weights of network `id`; None where none is known."""
+    return MODELS.find(id).camera if id in MODELS else None
+
+
 def create_model(id: str, **kwargs: Any) -> nn.Layer:
     """Build network `id` with fresh weights; the result carries its `.spec`.
 
@@ -105,10 +118,25 @@ def create_model(id: str, **kwargs: Any) -> nn.Layer:
     for key in kwargs:
         if key not in known:
             hint = did_you_mean(key, known) if known else "; it takes none"
-            raise UserError(f"model {id!r} has no argument {key!r}{hint}")
+            raise UserError(f"model {id!r} has no argument {shortened(key)}{hint}")
+        _check_size(id, key, kwargs[key])
     try:
         network = model.factory(**kwargs)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
-        raise UserError(f"model {id!r} cannot be built with {kwargs} ({line_of(error)})") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, MemoryError) as error:
+        raise UserError(
+            f"model {id!r} cannot be built with {shortened(kwargs)} ({line_of(error, 200)})"
+        ) from None
     network.spec = replace(model.spec, **getattr(network, "spec_fields", {}))
     return network
+
+
+def _check_size(id: str, key: str, value: Any) -> None:
+    """Raise UserError for a number or list that would build a network larger than any machine's memory."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    limit = MAX_WIDTH if key in ("width", "widths") else MAX_ARGUMENT
+    numbers = [number for number in values if isinstance(number, (int, float))]
+    if len(values) > MAX_LIST or any(number > limit for number in numbers):
+        raise UserError(
+            f"model {id!r}: {key} is {shortened(value)}; numbers are at most {limit}, "
+            f"lists at most {MAX_LIST} long"
+        )

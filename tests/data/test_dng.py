@@ -24,7 +24,9 @@ def test_libraw_reads_back_the_frame(tmp_path, pattern, shape):
     raw = RawImage(noise(shape, 0, 65536), pattern, (BLACK,) * 4, WHITE, (2.0, 1.0, 1.5, 1.0), orientation=6)
     write_raw(tmp_path / "a.dng", raw, CameraFacts())
     again = read_raw(tmp_path / "a.dng")
-    np.testing.assert_array_equal(again.mosaic, raw.mosaic)
+    # Where both sides are odd, the last column lies outside the active area.
+    width = shape[1] - (shape[0] % 2 and shape[1] % 2)
+    np.testing.assert_array_equal(again.mosaic, raw.mosaic[:, :width])
     assert (again.pattern, again.black_level, again.white_level) == (pattern, (BLACK,) * 4, WHITE)
     assert again.orientation == 6
     np.testing.assert_allclose(again.white_balance[:3], (2.0, 1.0, 1.5), rtol=1e-5)

@@ -15,7 +15,8 @@ from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from paddle_restore.data.image import image_size, read_with_form, to_float, write_image
-from paddle_restore.data.metadata import EXIF, MAIN, Metadata, raw_metadata, read_block, read_file_tags
+from paddle_restore.data.metadata import EXIF, MAIN, Metadata, read_block, read_file_tags
+from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.data.synthetic.dng import dng_bytes
 from paddle_restore.errors import UserError
 

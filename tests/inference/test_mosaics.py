@@ -188,7 +188,8 @@ def test_before_is_developed_like_after(night):
     assert np.quantile(np.abs(before - after / 257), 0.99) < 2
 
 
-@pytest.mark.parametrize("value", [0, 500, 4000])
+# All 0 below a black level is what LibRaw gives for missing pixels: it is refused (test_raw_kinds.py).
+@pytest.mark.parametrize("value", [1, 500, 4000])
 def test_a_frame_of_one_value_comes_back(tmp_path, value):
     write_dng(tmp_path / "a.dng", np.full((64, 64), value, np.uint16), black_level=500, white_level=4000)
     with rawpy.imread(str(tmp_path / "a.dng")) as raw:
@@ -255,7 +256,10 @@ def test_a_folder_of_both_kinds(night, tmp_path, capsys):
         Preprocess(),
     )
     pictures.raw = restorer()
-    assert restore_files(pictures, options(folder, output=tmp_path / "out", compare=tmp_path / "compare.png"))
+    assert (
+        restore_files(pictures, options(folder, output=tmp_path / "out", compare=tmp_path / "compare.png"))
+        == 0
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["day.png", "night.dng"]
     half = read_image(tmp_path / "out/day.png") / read_image(folder / "day.png").clip(1)
     assert np.median(half) == pytest.approx(0.5, abs=0.01)

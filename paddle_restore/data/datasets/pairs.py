@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from paddle_restore.arithmetic import ceil_div
-from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.image import read_image, to_float
 from paddle_restore.data.matching import PicturePair, match_pairs, read_pair, size_text
 from paddle_restore.data.pixels import random_flips, random_window
@@ -35,7 +35,7 @@ class PairsOptions(DatasetOptions):
     root: Path = Field(description="folder of the two sub-folders below")
     train_folder: Path = Field(Path("train"), description="holds input and groundtruth, or Noisy and GT")
     eval_folder: Path = Field(Path("val"), description="holds the same two folders")
-    crop: int = Field(128, gt=0, description="side of a training sample in pixels")
+    crop: int = Field(128, gt=0, le=MAX_CROP, description="side of a training sample in pixels")
     augment: bool = Field(True, description="flips and quarter turns, each of the eight equally often")
     lq: Optional[int] = Field(
         None, gt=1, description="also give the target shrunk by this factor, from LQ/ or computed"
