@@ -268,7 +268,12 @@ def restore_frame(
     averaging: Optional[Averaging] = None,
     tiling: Optional[Tiling] = None,
 ) -> np.ndarray:
-    """Restore one network input of any size, in one piece unless told: (C, H, W) -> (3, scale*H, scale*W)."""
+    """Restore one network input of any size, in one piece unless told: (C, H, W) -> (3, scale*H, scale*W).
+
+    A network that restores mosaics gives what it is trained to give: stabilised planes, (4, H, W).
+    """
+    if spec.output == "mosaic":
+        return network(frame[None])[0]
     values = unpacked(frame) if spec.raw else frame
     forward = Forward(network, spec, averaging or Averaging(), tiling or Tiling("none"))
     return forward.run([NetworkInput(values, spec.input, clip=spec.clip)])[0]
