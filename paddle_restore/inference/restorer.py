@@ -81,7 +81,7 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
-        threads     of an exported folder on a CPU, by default `devices.thread_count()`
+        threads     of the network on a CPU, by default `devices.thread_count()`
         strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures or
                     mosaics
         camera      YAML file with a sensor's noise, for networks that restore mosaics; None takes the raw
@@ -105,7 +105,7 @@ class Restorer:
             network, package, own_noise = _open_folder(Path(model), weights, *opened, on_demand)
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
-            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
+            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision, threads)
             self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
             own_noise = False
         if own_noise and isinstance(tile, int):
@@ -284,7 +284,11 @@ class Restorer:
 
     def count(self, input: NetworkInput) -> int:
         """Return how many windows an input takes."""
-        return (self.raw if self.raw and input.noise else self).forward.count(input)
+        return self.forward_of(input).count(input)
+
+    def forward_of(self, input: NetworkInput) -> Forward:
+        """Return the network that restores an input, and the way in which it is run."""
+        return (self.raw if self.raw and input.noise else self).forward
 
     def write(
         self,
@@ -385,7 +389,12 @@ def _published_preprocess(id: str) -> Preprocess:
 
 
 def _open_model(
-    id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str
+    id: str,
+    weights: Union[str, Path, None],
+    backend: str,
+    device: str,
+    precision: str,
+    threads: Optional[int] = None,
 ) -> tuple[Network, ModelSpec]:
     # Imported here: running an exported folder must not load the code of networks.
     import paddle
@@ -413,4 +422,4 @@ def _open_model(
         raise UserError(
             f"{error}; {id} is built with its default arguments: for others, export it or use predict"
         ) from None
-    return EagerNetwork(model), model.spec
+    return EagerNetwork(model, threads), model.spec
