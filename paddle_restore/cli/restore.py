@@ -21,7 +21,7 @@ from paddle_restore.cli.common import (
 from paddle_restore.data.colour_spaces import COLOUR_SPACES
 from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
-from paddle_restore.devices import thread_count, use_device
+from paddle_restore.devices import use_device
 
 if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
@@ -108,7 +108,7 @@ class Predict:
         model = load_model(config, args.weights)
         tiling = Tiling(args.tile, args.memory)
         averaging, batch_size = averaging_of(args), args.batch_size
-        network = EagerNetwork(model)
+        network = EagerNetwork(model, args.threads)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
         preprocess, metrics = preprocess_of(config), config.eval.metrics
         return _restore(Restorer.of(forward, preprocess, metrics, args.camera), args)
@@ -150,6 +150,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
     )
     parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="of the network on a CPU (default: OMP_NUM_THREADS, or all cores)",
+    )
+    parser.add_argument(
         "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
     )
 
@@ -173,7 +179,9 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         "--colour_space",
         choices=list(COLOUR_SPACES),
         default="srgb",
-        help="of pictures that are developed from restored raw frames; its profile is written along",
+        metavar="NAME",
+        help="of pictures that are developed from restored raw frames; its profile is written along "
+        f"({', '.join(COLOUR_SPACES)}; default: srgb)",
     )
     parser.add_argument(
         "--depth",
@@ -254,7 +262,7 @@ def _open(
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
     return Restorer(
-        model, weights, *options, threads=thread_count(), strength=args.strength, camera=args.camera
+        model, weights, *options, threads=args.threads, strength=args.strength, camera=args.camera
     )
 
 

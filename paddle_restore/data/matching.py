@@ -8,6 +8,7 @@ split: 0 training, 1 test, 2 validation.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,13 @@ from paddle_restore.data.formats import is_picture
 from paddle_restore.data.image import image_size, read_image
 from paddle_restore.errors import UserError, line_of, listed, shortened
 
-PAIR_FOLDERS = (("input", "groundtruth"), ("Noisy", "GT"))
+PAIR_FOLDERS = (
+    ("input", "groundtruth"),
+    ("Noisy", "GT"),
+    ("noisy", "clean"),
+    ("lq", "gt"),
+    ("input", "target"),
+)
 """Names that the folders of noisy and of clean pictures can have."""
 
 LOW_RESOLUTION = "LQ"
@@ -87,6 +94,20 @@ def match_pairs(
     if unequal:
         raise UserError(f"{folder}: {len(unequal)} pairs differ in size: {listed(unequal)}")
     return pairs
+
+
+def split_pairs(pairs: Sequence[PicturePair], fraction: float) -> tuple[list[PicturePair], list[PicturePair]]:
+    """Return (pairs to train on, pairs to evaluate on): the latter a `fraction`, at least one.
+
+    A hash of its name says where a pair goes, so it stays there when the data set changes little.
+    Raises UserError where there are too few for two parts.
+    """
+    if len(pairs) < 2:
+        raise UserError(f"data.val_fraction: {len(pairs)} pair cannot be split into two parts")
+    count = min(max(1, round(fraction * len(pairs))), len(pairs) - 1)
+    order = sorted(pairs, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
+    chosen = set(order[:count])
+    return [pair for pair in pairs if pair not in chosen], [pair for pair in pairs if pair in chosen]
 
 
 def read_pair(noisy: Path, clean: Path) -> tuple[np.ndarray, np.ndarray]:

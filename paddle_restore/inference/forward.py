@@ -117,6 +117,17 @@ class Forward:
         plans = map(self._plan, self._passes(input))
         return sum(len(rows) * len(columns) for rows, columns in plans)
 
+    def work(self, height: int, width: int) -> int:
+        """Return how many of its input pixels the network computes for a picture or raw frame of this size.
+
+        Overlaps of windows and the passes of an average are counted.
+        """
+        factor = PACK_FACTOR[self.spec.input]
+        rows, columns = plan(self.spec, height // factor, width // factor, self.tiling, whole=self.own_noise)
+        passes = len(TRANSFORMS) if self.averaging.self_ensemble else 1
+        passes *= self.averaging.samples if self.spec.latent else 1
+        return passes * sum(row.size for row in rows) * sum(column.size for column in columns)
+
     def _passes(self, input: NetworkInput) -> Iterator[_Pass]:
         for number, transform in enumerate(TRANSFORMS if self.averaging.self_ensemble else (IDENTITY,)):
             flipped = input.flipped(transform)

@@ -47,6 +47,9 @@ Source = Union[str, Path, bytes, BinaryIO, np.ndarray, Image.Image, RawImage]
 """A file by its path, its bytes or open; a picture as an array (`array_with_form`) or a Pillow image; or a
 raw frame."""
 
+Sources = Union[list[Any], tuple[Any, ...]]
+"""Several of them."""
+
 
 class Restorer:
     """A network with all that it needs to restore files: raw files or pictures, as its spec says.
@@ -95,7 +98,7 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
-        threads     of an exported folder on a CPU, by default `devices.thread_count()`
+        threads     of the network on a CPU, by default `devices.thread_count()`
         strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures or
                     mosaics
         camera      YAML file with a sensor's noise, for networks that restore mosaics; None takes the raw
@@ -129,7 +132,7 @@ class Restorer:
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
             opened_by_id = str(model), weights, backend or EAGER, device, precision
-            network, spec = _open_model(*opened_by_id, model_args or {})
+            network, spec = _open_model(*opened_by_id, model_args or {}, threads)
             self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
             own_noise = False
         if own_noise and isinstance(tile, int):
@@ -196,12 +199,10 @@ class Restorer:
     def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray: ...
 
     @overload
-    def __call__(self, source: Sequence[Source], ratio: Optional[float] = None) -> list[np.ndarray]: ...
+    def __call__(self, source: Sources, ratio: Optional[float] = None) -> list[np.ndarray]: ...
 
     def __call__(
-        self,
-        source: Union[Source, Sequence[Source]],
-        ratio: Optional[float] = None,
+        self, source: Union[Source, Sources], ratio: Optional[float] = None
     ) -> Union[np.ndarray, list[np.ndarray]]:
         """Restore one file or array: (H, W, 3) float32 in [0, 1], upright; or a list of them.
 
@@ -366,7 +367,11 @@ class Restorer:
 
     def count(self, input: NetworkInput) -> int:
         """Return how many windows an input takes."""
-        return (self.raw if self.raw and input.noise else self).forward.count(input)
+        return self.forward_of(input).count(input)
+
+    def forward_of(self, input: NetworkInput) -> Forward:
+        """Return the network that restores an input, and the way in which it is run."""
+        return (self.raw if self.raw and input.noise else self).forward
 
     def write(
         self,
@@ -469,6 +474,7 @@ def _open_model(
     device: str,
     precision: str,
     model_args: Mapping[str, Any],
+    threads: Optional[int] = None,
 ) -> tuple[Network, ModelSpec]:
     # Imported here: running an exported folder must not load the code of networks.
     import paddle
@@ -499,4 +505,4 @@ def _open_model(
             f"{error}; {id} is built with its default arguments: for others, export it or use predict, or "
             "model_args from Python"
         ) from None
-    return EagerNetwork(model), model.spec
+    return EagerNetwork(model, threads), model.spec
