@@ -160,13 +160,6 @@ def _daylight(raw: rawpy.RawPy) -> Optional[Rgb]:
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
     """Raise UserError if pixels are missing, which LibRaw leaves as they were in memory without a word."""
-    # Where black is 0, dark rows may be 0 too.
-    last = np.flatnonzero(mosaic.any(axis=1))
-    rows = int(last[-1]) + 1 if last.size else 0
-    if black > 0 and rows < len(mosaic):
-        raise UserError(
-            f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
-        )
     tags = read_sensor_tags(path)
     stored = _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES)
     compression = tags.get(_COMPRESSION) if _DNG_VERSION in tags else None
@@ -174,6 +167,13 @@ def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
         raise UserError(
             f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
             "the file is broken or cut short"
+        )
+    # Where black is 0, dark rows may be 0 too.
+    last = np.flatnonzero(mosaic.any(axis=1))
+    rows = int(last[-1]) + 1 if last.size else 0
+    if black > 0 and rows < len(mosaic):
+        raise UserError(
+            f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
         )
 
 

@@ -23,7 +23,7 @@ from paddle_restore.data.formats import (
 )
 from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.raw import raw_size
+from paddle_restore.data.raw import has_mosaic, raw_size
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
@@ -227,14 +227,14 @@ def _check_kind(path: Path, spec: ModelSpec) -> None:
     kind = format_of_name(path)
     if spec.raw and kind and not kind.raw_container:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and is_raw(path):
+    if not spec.raw and is_raw(path) and has_mosaic(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
         what = "is a raw file" if known else f"is no {titles(all_formats())}"
         raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({output_titles()})")
 
 
 def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> tuple[int, int]:
-    height, width = raw_size(path) if spec.raw else image_size(path)
+    height, width = raw_size(path) if spec.raw or is_raw(path) else image_size(path)
     if height * width > max_pixels:
         raise Problem(
             413,

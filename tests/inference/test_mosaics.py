@@ -28,6 +28,7 @@ from paddle_restore.inference.package import Preprocess
 from paddle_restore.inference.pipeline import restore_files
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
+from paddle_restore.inference.speed import seconds_per_pixel
 from paddle_restore.inference.tiling import Tiling
 from paddle_restore.models.spec import ModelSpec
 
@@ -323,3 +324,16 @@ def test_a_clean_frame_comes_back(tmp_path):
         out = Restorer(threads=1, tile=tile).denoise(tmp_path / "a.dng")
         error = (out.mosaic - float(BLACK)) / (WHITE - BLACK) - np.minimum(clean, 1)
         assert -10 * np.log10(np.mean(error**2)) > 50
+
+
+def test_the_time_of_a_network_for_mosaics_is_measured():
+    """It is, before long work begins: a large frame, or the first request of a service."""
+    calls = []
+
+    def counted(batch: np.ndarray) -> np.ndarray:
+        calls.append(batch.shape)
+        return batch
+
+    forward = Forward(counted, SPEC, Averaging(), Tiling("none"))
+    assert seconds_per_pixel(forward) > 0
+    assert calls == [(1, 4, 128, 128)] * 2
