@@ -24,7 +24,8 @@ setup(
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
         "opencv-python-headless>=4.8,<6",  # not opencv-python, which links the system's libGL
-        "Pillow>=10.1,<14",
+        "Pillow>=11.3,<14",  # the first with AVIF
+        "pi-heif>=1.0,<2",  # reads HEIC; decoder only, LGPL
         "psutil>=5.9,<8",
         "pydantic>=2.5,<3",
         "PyYAML>=6,<7",
@@ -55,16 +56,19 @@ setup(
         ],
         # 2025.3, the last for Python 3.9, does not read Lamba's graph.
         "openvino": ["openvino>=2025.4,<2027; python_version >= '3.10'"],
+        # More compressions of TIFF, JPEG XL, and AVIF of 10 and 12 bits. Named by date.
+        "formats": ["imagecodecs>=2024.9"],
         "completion": ["shtab>=1.7,<2"],  # commands and options in a shell; it writes a script
         "docs": ["pdoc>=14.7,<17"],  # for tools/api_pages.py; small, MIT-0
         "align": ["reprod_log>=1.0.1,<2"],
         "demo": ["scikit-image>=0.21,<1"],  # its wheel carries the photographs of the demo data
-        "sidd": ["scipy>=1.9,<2"],  # .mat files: SIDD's validation blocks, NIQE's parameters
+        "sidd": ["scipy>=1.9,<2"],  # writes the .mat file of a submission to SIDD's benchmark
         # More tests of the service: its page in a Chromium of the system, requests made of its document.
         "browser": ["playwright>=1.40,<2"],
         "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],
         "dev": [
             "httpx>=0.27,<1",  # asks the service
+            "imagecodecs>=2024.9",
             "mypy>=1.11,<3",
             "pre-commit>=3.5,<5",
             "pytest>=7.4,<10",

@@ -140,6 +140,7 @@ class Comparison:
         rng = np.random.default_rng([height, width])
         y, x = np.ogrid[:height, :width]
         light = 900 + 300 * np.sin(0.06 * x + 0.04 * y) + 60 * rng.standard_normal((height, width))
+        light[height // 3 : height // 2, width // 3 : width // 2] = LEVELS["white"]  # overexposed
         path = self.work / f"mosaic_{width}x{height}.png"
         cv2.imwrite(str(path), light.clip(0, 65535).astype(np.uint16))
         return path
@@ -267,6 +268,8 @@ def compare_refusals(comparison: Comparison) -> None:
     onnx = (folder / "model.onnx").read_bytes()
     cut = onnx[: len(onnx) // 2]
     outside = onnx + _external_tensor()
+    # A further set of operators, of version 2^40: OpenVINO counts up to it.
+    future = onnx + b"\x42\x09\x0a\x00\x10\x80\x80\x80\x80\x80\x20"
     deep = work / "deep"
     deep.mkdir()
     (deep / FILE).write_text("[" * 100_000, encoding="utf-8")
@@ -302,6 +305,7 @@ def compare_refusals(comparison: Comparison) -> None:
         (model("path", graph={"onnx": "../mirnet/model.onnx"}), good, [], "a file of the same folder"),
         (model("cut", cut), good, [], "is not an ONNX file, or broken"),
         (model("outside", outside), good, [], "refers to data in other files"),
+        (model("future", future), good, [], "is not an ONNX file, or broken"),
         (model("nothing", b""), good, [], "OpenVINO cannot load it"),
         (raw, mosaic, [], "give --black, --white and --ratio"),
         (raw, good, [w for n, v in LEVELS.items() for w in (f"--{n}", v)], "a mosaic as a 16-bit grey PNG"),

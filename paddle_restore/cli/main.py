@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import signal
 import sys
@@ -95,6 +96,8 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # for names of files that are no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     program = Path(sys.argv[0]).name if command else None
     if command is None:
         command, argv = _choose(argv)

@@ -193,14 +193,15 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         type=_ratio,
         default="auto",
         metavar="auto|N",
-        help="amplification of raw files; auto: from the exposure times where --target is a raw file, "
-        "else (or where the recipe says data.ratio: auto) estimated from the file",
+        help="amplification of raw files; auto: from the exposure times where --target is a raw file, else "
+        "the exposure that makes the picture well lit (for lamba, and where the recipe says data.ratio: "
+        "auto, Lamba's estimate)",
     )
     parser.add_argument(
         "--amplifier_m",
         type=int,
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
-        help="m of an estimated ratio, which it multiplies (default: the recipe's)",
+        help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
     parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
@@ -251,4 +252,4 @@ def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Re
     if args.amplifier_m:
         restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
     options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
-    return 0 if restore_files(restorer, options, recorder) else 1
+    return restore_files(restorer, options, recorder)

@@ -20,7 +20,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        # Short: a file system that has room for the name may have none for a longer one.
+        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix[-16:], dir=path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     os.close(handle)
@@ -56,6 +57,19 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def check_readable(path: Path) -> None:
+    """Raise UserError if there is no such file, or it may not be read."""
+    try:
+        with path.open("rb"):
+            pass
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; name a file") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
 def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> list[Path]:
     """Return the file itself, or the wanted files of a folder in order of name.
 
@@ -66,9 +80,18 @@ def list_files(path: str | Path, wanted: Callable[[Path], bool], what: str) -> l
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    # Hidden files are unfinished files of a killed command, or files that other systems add.
-    visible = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    files = sorted(file for file in visible if wanted(file))
+    files = [file for file in visible_files(path) if wanted(file)]
     if not files:
         raise UserError(f"{path}: the folder holds no {what}")
     return files
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files of a folder in order of name. Raises UserError if it may not be read.
+
+    Hidden files are unfinished files of a killed command, or files that other systems add.
+    """
+    try:
+        return sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror or error})") from None

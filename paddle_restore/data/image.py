@@ -7,16 +7,16 @@ along (`Form.metadata`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import BinaryIO, Optional, Union
 
 import cv2
 import numpy as np
 
 from paddle_restore.data import formats
-from paddle_restore.data.files import atomic_path
+from paddle_restore.data.files import atomic_path, check_readable
 from paddle_restore.data.formats import CannotHold, Format, NotSupported, OpenPicture
 from paddle_restore.data.metadata import NO_METADATA, Metadata
 from paddle_restore.data.pixels import to_float, to_integer, upright
@@ -28,6 +28,9 @@ MAX_PIXELS = 500_000_000
 # EXIF's orientation (its table 6) -> the bits of `upright`.
 _TURNS = {2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
+PictureFile = Union[str, Path, BinaryIO]
+"""A picture's path, or an open file at whose beginning the picture begins."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -35,21 +38,21 @@ class Form:
 
     depth     8 or 16 bits
     grey      the file has one channel: it is read as three equal ones and written as their mean
-    alpha     (H, W) opacity in the file's integer type, which no network sees, or None
+    alpha     (H, W) opacity, or a saved selection, in the file's integer type, which no network sees, or None
     metadata  colour profile, EXIF and resolution, for `write_image`
+    notes     what its user has to know of the file, each continuing its name: "is a CMYK picture, ..."
     """
 
     depth: int = 8
     grey: bool = False
     alpha: Optional[np.ndarray] = None
     metadata: Metadata = NO_METADATA
+    notes: tuple[str, ...] = ()
 
     def shape(self, picture: np.ndarray, depth: Optional[int] = None) -> np.ndarray:
-        """(H, W, 3), float in [0, 1] or integers -> (H, W), (H, W, 3) or (H, W, 4) of `depth` bits."""
+        """(H, W, 3), float in [0, 1] or integers -> (H, W) or (H, W, 2 to 4) of `depth` bits."""
         depth = depth or self.depth
-        if self.grey:
-            return to_integer(to_float(picture).mean(axis=2), depth)
-        colours = to_integer(picture, depth)
+        colours = to_integer(to_float(picture).mean(axis=2) if self.grey else picture, depth)
         if self.alpha is None:
             return colours
         return np.dstack([colours, to_integer(to_float(self.alpha), depth)])
@@ -58,61 +61,74 @@ class Form:
 PLAIN = Form()
 
 
-def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_image(source: PictureFile, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture: (H, W, 3) RGB, uint8 or uint16 as stored; grey becomes three equal channels.
 
-    A 32-bit float TIFF in [0, 1] comes as uint16. Pictures are turned by their EXIF orientation. The content
-    decides the format, not the name. Raises UserError for files that are missing, broken, of another format,
-    of several pictures, or of more than `max_pixels`.
+    10 and 12 bits, and a 32-bit float TIFF in [0, 1], come as uint16. Pictures are turned by their EXIF
+    orientation. The content decides the format, not the name. Raises UserError for files that are missing,
+    broken, of another format, animated, or of more than `max_pixels`.
     """
-    return read_with_form(path, max_pixels)[0]
+    return read_with_form(source, max_pixels)[0]
 
 
-def read_with_form(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Form]:
+def read_with_form(source: PictureFile, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Form]:
     """Read a picture as `read_image` does, and the form to write the restored picture in.
 
-    Grey with alpha comes as four channels. Raises UserError like `read_image`.
+    Raises UserError like `read_image`.
     """
-    path = Path(path)
-    with _opened(path) as opened:
+    with _opened(source) as opened:
         height, width = opened.size
         if height * width > max_pixels:
             raise UserError(
-                f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the limit is "
-                f"{max_pixels / 1e6:g} million; make the picture smaller, or cut it"
+                f"{_name(source)}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the "
+                f"limit is {max_pixels / 1e6:g} million; make the picture smaller, or cut it"
             )
         stored = opened.decode()
         if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
             raise ValueError("the file is broken")
         turn, metadata = _TURNS.get(opened.orientation, 0), opened.metadata
+        notes = tuple(getattr(opened, "notes", ()))
     del opened  # Pillow's copy of the pixels
     depth = 8 * stored.dtype.itemsize
     alpha, colours = None, stored
-    if stored.ndim == 2:
-        colours = cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
+    if stored.ndim == 3 and stored.shape[2] in (2, 4):
+        alpha = np.ascontiguousarray(upright(stored[..., -1], turn))
+    grey = stored.ndim == 2 or stored.shape[2] == 2
+    if grey:
+        colours = cv2.cvtColor(stored if stored.ndim == 2 else stored[..., 0].copy(), cv2.COLOR_GRAY2RGB)
     elif stored.shape[2] == 4:
-        alpha = np.ascontiguousarray(upright(stored[..., 3], turn))
         colours = cv2.cvtColor(stored, cv2.COLOR_RGBA2RGB)
-    form = Form(depth, stored.ndim == 2, alpha, metadata)
+    form = Form(depth, grey, alpha, metadata, notes)
     return np.ascontiguousarray(upright(colours, turn)), form
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(source: PictureFile) -> tuple[int, int]:
     """Return (height, width) of the upright picture from its header. Raises UserError like `read_image`."""
-    with _opened(Path(path)) as opened:
+    with _opened(source) as opened:
         height, width = opened.size
         return (width, height) if _TURNS.get(opened.orientation, 0) & 4 else (height, width)
 
 
+def _name(source: PictureFile) -> str:
+    """Return what messages call a picture."""
+    if isinstance(source, (str, Path)):
+        return str(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the picture"
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[OpenPicture]:
+def _opened(source: PictureFile) -> Iterator[OpenPicture]:
     """Open a picture. Errors of the libraries for a broken file become UserErrors."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if formats.format_of_name(path) is None:
-        raise UserError(f"{path}: is not a {formats.titles(formats.output_formats())} picture")
+    path = _name(source)
+    if isinstance(source, (str, Path)):
+        check_readable(Path(source))
+        if formats.format_of_name(Path(source)) is None:
+            raise UserError(f"{path}: is not a {formats.titles(formats.output_formats())} picture")
     try:
-        with quiet_libraries(), path.open("rb") as file:
+        with ExitStack() as stack:
+            stack.enter_context(quiet_libraries())
+            file = stack.enter_context(Path(source).open("rb")) if isinstance(source, (str, Path)) else source
             start = file.read(formats.START)
             file.seek(0)
             found = formats.format_of_bytes(start)
@@ -147,20 +163,22 @@ def write_image(
 ) -> None:
     """Write a picture, float [0, 1] or integer, in the format of the name's suffix.
 
-    `image` is RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W). A float picture is rounded to `depth`
-    (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha channel.
-    `metadata` is written as far as the format can hold it; None writes none. `quality` (1 to 100) is
-    JPEG's, 95 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold
-    the picture, or the file cannot be written.
+    `image` is RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or grey with alpha (H, W, 2). A float picture is
+    rounded to `depth` (8 or 16) bits. A format of 8 bits gets 8 bits, and one without alpha loses the alpha
+    channel, as one without selections loses a channel that is one (`Metadata.selection`). `metadata` is
+    written as far as the format can hold it; None writes none. `quality` (1 to 100) is JPEG's, 95 without,
+    AVIF's, 90 without, and WebP's, which is lossless without. Raises UserError if the format cannot hold the
+    picture, or the file cannot be written.
     """
     path = Path(path)
     kind = output_format(path)
     assert kind.write is not None
-    image = _storable(image, kind, depth)
+    metadata = metadata or NO_METADATA
+    image = _storable(image, kind, depth, keeps_last=kind.selections if metadata.selection else kind.alpha)
     with atomic_path(path) as temporary, temporary.open("w+b") as file:
         try:
             with quiet_libraries():
-                kind.write(file, image, metadata or NO_METADATA, quality)
+                kind.write(file, image, metadata, quality)
         except CannotHold:
             raise UserError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels cannot be encoded as "
@@ -168,12 +186,12 @@ def write_image(
             ) from None
 
 
-def _storable(image: np.ndarray, kind: Format, depth: int) -> np.ndarray:
-    """Return integers of a depth and of channels that the format holds."""
+def _storable(image: np.ndarray, kind: Format, depth: int, keeps_last: bool) -> np.ndarray:
+    """Return integers of a depth that the format holds, with or without a channel after the colours."""
     if image.dtype not in (np.uint8, np.uint16):
         image = to_integer(image, kind.nearest_depth(depth))
     elif 8 * image.itemsize not in kind.depths:
         image = to_integer(to_float(image), kind.depths[0])
-    if image.ndim == 3 and image.shape[2] == 4 and not kind.alpha:
-        image = image[..., :3]
+    if image.ndim == 3 and image.shape[2] in (2, 4) and not keeps_last:
+        image = image[..., :3] if image.shape[2] == 4 else image[..., 0]
     return np.ascontiguousarray(image)

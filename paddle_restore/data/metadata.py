@@ -1,4 +1,4 @@
-"""What is copied from a picture or raw file into its restored picture: colour profile, EXIF, resolution.
+"""What is copied from a picture or raw file into its restored picture: colours, EXIF, resolution.
 
 Not copied: orientation (the pixels are turned), thumbnail, maker's note (its offsets point into the old
 file), XMP and IPTC (editing state, parts that follow the JPEG), and tags that describe how the old pixels
@@ -14,12 +14,13 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Optional, cast
 
 import numpy as np
 from PIL.TiffImagePlugin import IFDRational
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
+from paddle_restore.data.colour_profiles import adobe_rgb
 from paddle_restore.quiet import quiet_libraries
 
 MAIN, EXIF, GPS, ICC, ORIENTATION = 0, 34665, 34853, 34675, 274
@@ -32,6 +33,8 @@ _MAKERS_NOTE, _INTEROPERABILITY, _COLOUR_SPACE, _WIDTH, _HEIGHT = 37500, 40965, 
 _SUBDIRECTORIES, _FILE_TYPE, PHOTOMETRIC, COLOUR_FILTER_ARRAY, LINEAR_RAW = 330, 254, 262, 32803, 34892
 _SENSORS = (COLOUR_FILTER_ARRAY, LINEAR_RAW)
 _NOT_COPIED = {EXIF, GPS, _MAKERS_NOTE, _INTEROPERABILITY}
+_INTEROPERABILITY_INDEX = 1
+_ADOBE_COLOUR_SPACES = (2, 65535)  # 2 is no standard, but some cameras write it
 _ASCII = 2
 _UNCALIBRATED = 65535
 
@@ -41,19 +44,30 @@ _MAX_READ = 1 << 26
 _MAX_SUBDIRECTORIES = 16
 
 Directories = dict[int, Directory]
-"""The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF and GPS where it has them."""
+"""The directories of a TIFF, raw file or EXIF block: MAIN, and EXIF, GPS and Interoperability if present."""
 
 
-class _Bounded(io.FileIO):
+class _Bounded(io.RawIOBase):
     """A file of which at most 64 MiB are read: thousands of hostile tags may share the same megabytes."""
 
-    _left = _MAX_READ
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left = file, _MAX_READ
 
     def read(self, size: Optional[int] = -1) -> bytes:
         self._left -= size if size is not None and size >= 0 else _MAX_READ
         if self._left < 0:
             raise OSError("too many tags")
-        return super().read(size)
+        return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _bounded(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", _Bounded(file))
 
 
 class _Reader:
@@ -80,28 +94,41 @@ class _Reader:
 
 @quiet_libraries()
 def read_directories(file: BinaryIO) -> Directories:
-    """Read the directories of an open TIFF file or EXIF block; none if it is broken or something else."""
+    """Read the directories of an open TIFF or raw file; none if it is broken or something else."""
+    file.seek(0)
     try:
-        reader = _Reader(file)
+        reader = _Reader(_bounded(file))
         found = {MAIN: reader.main()}
         for name in (EXIF, GPS):
             if isinstance(found[MAIN].get(name), int):
                 found[name] = reader.load(found[MAIN][name], name)
+        if EXIF in found and isinstance(found[EXIF].get(_INTEROPERABILITY), int):
+            found[_INTEROPERABILITY] = reader.load(found[EXIF][_INTEROPERABILITY], _INTEROPERABILITY)
     except Exception:
         return {}
     return found
 
 
 def copied(directory: Directory, names: Iterable[int]) -> Directory:
-    """Return the tags of these names, with their types, as a directory that can be written."""
+    """Return the tags of these names, with their types, as a directory that can be written.
+
+    A tag whose value does not fit its type is left out. Pillow reads such tags, and raises anything when it
+    writes them.
+    """
     copy = Directory(group=directory.group)
     for name in names:
         if name in directory:
             value, kind = directory[name], directory.tagtype[name]
-            copy.tagtype[name] = kind
-            copy[name] = (
-                value.encode("latin-1", "replace") if kind == _ASCII and isinstance(value, str) else value
-            )
+            if kind == _ASCII and isinstance(value, str):
+                value = value.encode("latin-1", "replace")
+            alone = Directory(group=directory.group)
+            for each in (alone, copy):
+                each.tagtype[name] = kind
+                each[name] = value
+            try:
+                alone.tobytes(8)
+            except Exception:
+                del copy[name]
     return copy
 
 
@@ -134,16 +161,33 @@ def pack_block(directories: Directories) -> bytes:
 
 @dataclass(frozen=True)
 class Metadata:
-    """exif: a TIFF block of the copied tags; icc: the profile; dpi: across and down, or None."""
+    """What is written along with a picture.
+
+    exif          a TIFF block of the copied tags
+    icc           the colour profile, the file's own or made from what it says of its colours
+    dpi           across and down, or None
+    png_colours   PNG's chunks of colours (kind, content), which a PNG gets instead of `icc`
+    sampling      JPEG's chroma sampling by Pillow's names, "4:4:4", "4:2:2" or "4:2:0"
+    selection     the last channel of the picture is a saved selection, not its opacity
+    """
 
     exif: bytes = b""
     icc: bytes = b""
     dpi: Optional[tuple[float, float]] = None
+    png_colours: tuple[tuple[bytes, bytes], ...] = ()
+    sampling: str = "4:4:4"
+    selection: bool = False
 
     @classmethod
     def of(cls, directories: Directories, icc: bytes = b"", dpi: Optional[tuple] = None) -> Metadata:
-        """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution."""
+        """Return what is copied of a file's tags and profile; `dpi` defaults to the tags' resolution.
+
+        A picture in Adobe RGB by its tags and without a profile gets the profile: the interoperability
+        directory, which says so, is not copied.
+        """
         dpi = tuple(map(float, dpi or _resolution(directories.get(MAIN, {})) or ()))
+        if not icc and _in_adobe_rgb(directories):
+            icc = adobe_rgb()
         return cls(
             copied_block(directories),
             icc if len(icc) <= _MAX_ICC else b"",
@@ -177,7 +221,16 @@ class Metadata:
 
     def profile(self, image: np.ndarray) -> bytes:
         """Return the ICC profile if it is one for the picture's channels, else b""."""
-        return self.icc if self.icc[16:20] == (b"GRAY" if image.ndim == 2 else b"RGB ") else b""
+        grey = image.ndim == 2 or image.shape[2] == 2
+        return self.icc if self.icc[16:20] == (b"GRAY" if grey else b"RGB ") else b""
+
+    def without_origin(self) -> Metadata:
+        """Return it without camera, place and date: with the colours' profile."""
+        return replace(self, exif=b"", dpi=None)
+
+    def without_words(self) -> Metadata:
+        """Return only how the pixels are stored, which tells nothing of the file."""
+        return Metadata(sampling=self.sampling, selection=self.selection)
 
 
 NO_METADATA = Metadata()
@@ -191,8 +244,16 @@ def read_block(block: bytes) -> Directories:
 
 def read_file_tags(path: str | Path) -> Directories:
     """Read the directories of a TIFF or raw file."""
-    with _Bounded(path) as file:
+    with Path(path).open("rb") as file:
         return read_directories(file)
+
+
+def _in_adobe_rgb(directories: Directories) -> bool:
+    """Whether a camera says that the picture is in DCF's optional colour space, which is Adobe RGB."""
+    if _INTEROPERABILITY not in directories:
+        return False
+    index = directories[_INTEROPERABILITY].get(_INTEROPERABILITY_INDEX)
+    return index == "R03" and directories[EXIF].get(_COLOUR_SPACE) in _ADOBE_COLOUR_SPACES
 
 
 @quiet_libraries()
@@ -203,8 +264,8 @@ def read_sensor_tags(path: str | Path) -> Directory:
     broken or no TIFF.
     """
     try:
-        with _Bounded(path) as file:
-            reader = _Reader(file)
+        with Path(path).open("rb") as file:
+            reader = _Reader(_bounded(file))
             found = reader.main()
             below = found.get(_SUBDIRECTORIES, ())
             for offset in (below if isinstance(below, tuple) else (below,))[:_MAX_SUBDIRECTORIES]:
@@ -225,6 +286,7 @@ def copied_block(directories: Directories) -> bytes:
         {
             name: copied(directory, _ABOUT if name == MAIN else set(directory) - _NOT_COPIED)
             for name, directory in directories.items()
+            if name != _INTEROPERABILITY
         }
     )
 

@@ -28,6 +28,9 @@ _XTRANS_PLANES = (
 PerColour = tuple[float, float, float, float]
 """Values of R, G (red rows), B, G (blue rows)."""
 
+Rgb = tuple[float, float, float]
+"""Values of R, G, B."""
+
 
 @dataclass(frozen=True)
 class RawImage:
@@ -38,6 +41,8 @@ class RawImage:
     black_level    sensor value of black for R, G (red rows), B, G (blue rows)
     white_level    sensor value of saturation
     white_balance  as-shot multipliers for R, G, B, G; those of green are never 0
+    daylight       multipliers for R, G, B under daylight, by the camera's colour matrix; None if not known
+    gains          factors of R, G, B that bring the frame to another camera's white balance
     exposure_time  seconds, 0 if the file has none
     iso            ISO speed, 0 if the file has none
     orientation    LibRaw's flip of the finished picture: 0, 3 (180°), 5 (90° left), 6 (90° right)
@@ -52,6 +57,8 @@ class RawImage:
     iso: float = 0.0
     orientation: int = 0
     path: Optional[Path] = None
+    daylight: Optional[Rgb] = None
+    gains: Rgb = (1.0, 1.0, 1.0)
 
     @property
     def kind(self) -> str:
@@ -74,8 +81,19 @@ class RawImage:
                     return row, column
         raise UserError(f"{self.path}: colour pattern {self.pattern} is neither Bayer nor X-Trans")
 
+    @property
+    def balance(self) -> np.ndarray:
+        """As-shot multipliers of R, G, B, (3,) float32, the smallest 1; all 1 where the file has none.
+
+        As LibRaw takes them: what saturates in all colours is white.
+        """
+        multipliers = np.array(self.white_balance[:3], np.float32)
+        if not (np.isfinite(multipliers).all() and multipliers.min() > 0):
+            return np.ones(3, np.float32)
+        return multipliers / multipliers.min()
+
     def packed(self, ratio: float = 1.0, clip: bool = True) -> np.ndarray:
-        """Normalise, amplify and pack: float32 CHW, [0, 1], or 0 and more without `clip`.
+        """Normalise, put the gains on, amplify and pack: float32 CHW, [0, 1], or 0 and more without `clip`.
 
         Bayer, any phase: (4, H//2, W//2) in the order R, G (red row), B, G (blue row). X-Trans:
         (9, h//3, w//3), starting with the first whole 6x6 period. Values are (mosaic - black) /
@@ -110,31 +128,53 @@ class RawImage:
     def preview(self, ratio: float = 1.0) -> np.ndarray:
         """Return a picture without demosaicing, float32 (3, H, W) in [0, 1]: each cell has one colour.
 
-        It has the as-shot white balance and gamma 2.2. The frame must be `aligned`.
+        It has the as-shot white balance and gamma 2.2. What saturates in all colours is white. The frame
+        must be `aligned`.
         """
-        packed = self.packed(ratio)
-        planes = ((0,), (1, 3), (2,)) if self.kind == "bayer" else ((0, 3), (1, 5, 6, 7, 8), (2, 4))
-        gains = np.array(self.white_balance[:3], np.float32) / self.white_balance[1]
-        colours = np.stack([packed[list(chosen)].mean(0) * gain for chosen, gain in zip(planes, gains)])
+        colours = self.cell_colours() * np.float32(ratio) * self.balance[:, None, None]
         cell = 2 if self.kind == "bayer" else 3
-        return np.clip(colours, 0, 1).repeat(cell, 1).repeat(cell, 2) ** np.float32(1 / 2.2)
+        # Below ratio 1 white is grey, not the colour of the white balance.
+        return np.clip(colours, 0, min(1, ratio)).repeat(cell, 1).repeat(cell, 2) ** np.float32(1 / 2.2)
+
+    def cell_colours(self) -> np.ndarray:
+        """Return the means of R, G, B in each packed cell, (3, h, w) in [0, 1], without gains; aligned."""
+        packed = replace(self, gains=(1.0, 1.0, 1.0)).packed()
+        planes = ((0,), (1, 3), (2,)) if self.kind == "bayer" else ((0, 3), (1, 5, 6, 7, 8), (2, 4))
+        return np.stack([packed[list(chosen)].mean(0) for chosen in planes])
+
+    def colour_means(self, rows: int, columns: int) -> np.ndarray:
+        """Return means of R, G, B over a grid of blocks, (3, rows, columns) float32, without gains.
+
+        Black is 0 and white 1; where noise goes below black, means can be negative.
+        """
+        period = self.period
+        height, width = (side // period for side in self.mosaic.shape)
+        size = min(columns, width), min(rows, height)
+        sums, counts = np.zeros((3, size[1], size[0]), np.float32), np.zeros(3, np.float32)
+        for row, column, colour in self._period_pixels():
+            plane = self.mosaic[row::period, column::period][:height, :width].astype(np.float32)
+            black, channel = self.black_level[colour], (0, 1, 2, 1)[colour]
+            means = cv2.resize(plane, size, interpolation=cv2.INTER_AREA) - np.float32(black)
+            sums[channel] += means / np.float32(self.white_level - black)
+            counts[channel] += 1
+        return sums / counts[:, None, None]
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
         """Return every normalised value that occurs, and how often, for `estimate_ratio`."""
         period = self.period
-        if len(set(self.black_level)) == 1:
-            parts = [(self.black_level[0], self.mosaic)]
+        if len(set(self.black_level)) == len(set(self.gains)) == 1:
+            parts = [(self.black_level[0], self.gains[0], self.mosaic)]
         else:
             parts = [
-                (self.black_level[colour], self.mosaic[row::period, column::period])
+                (self.black_level[colour], self._gain(colour), self.mosaic[row::period, column::period])
                 for row, column, colour in self._period_pixels()
             ]
         values, counts = [], []
-        for black, mosaic in parts:
+        for black, gain, mosaic in parts:
             # Ten times as fast as numpy.bincount, and exact.
             count = cv2.calcHist([np.ascontiguousarray(mosaic)], [0], None, [1 << 16], [0, 1 << 16]).ravel()
             level = np.flatnonzero(count)
-            values.append(np.clip((level - black) / (self.white_level - black), 0, 1))
+            values.append(np.clip((level - black) * (gain / (self.white_level - black)), 0, 1))
             counts.append(count[level])
         return np.concatenate(values), np.concatenate(counts)
 
@@ -242,6 +282,9 @@ class RawImage:
             for column, letter in enumerate(letters):
                 yield row, column, green if letter == "G" else "RGB".index(letter)
 
+    def _gain(self, colour: int) -> float:
+        return self.gains[(0, 1, 2, 1)[colour]]
+
     def _bayer_planes(self) -> list[tuple[int, np.ndarray]]:
         height, width = (size // 2 * 2 for size in self.mosaic.shape)
         start = {colour: (row, column) for row, column, colour in self._period_pixels()}
@@ -259,7 +302,7 @@ class RawImage:
     def _normalise(self, values: np.ndarray, colour: int, ratio: float, clip: bool, out: np.ndarray) -> None:
         black = self.black_level[colour]
         np.subtract(values, np.float32(black), out=out, dtype=np.float32)
-        out *= np.float32(ratio / (self.white_level - black))
+        out *= np.float32(ratio * self._gain(colour) / (self.white_level - black))
         np.clip(out, 0, 1 if clip else None, out=out)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paddle_restore.data.matlab import read_arrays
 from paddle_restore.errors import UserError, line_of
 
 FEATURES = 36
@@ -34,10 +35,9 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); see docs/metrics.md") from None
     try:
-        arrays = _read_npz(data) if data.startswith(b"PK") else _read_mat(data)
-    except ImportError:
-        raise UserError(f"{path}: a .mat file needs SciPy (pip install scipy); an .npz does not") from None
-    except Exception as error:  # loadmat raises anything for a broken file
+        names = [name for pair in _NAMES for name in pair]
+        arrays = _read_npz(data) if data.startswith(b"PK") else read_arrays(data, names)[0]
+    except Exception as error:  # NumPy raises anything for a broken file
         raise UserError(f"{path}: is no .npz nor .mat file up to version 7.2 ({line_of(error)})") from None
     for mean, covariance in _NAMES:
         if mean in arrays and covariance in arrays:
@@ -53,12 +53,6 @@ def read_niqe_parameters(path: Path) -> NIQEParameters:
     return NIQEParameters(
         found[0].astype(float).ravel(), found[1].astype(float), f"{path.name} sha256 {digest}"
     )
-
-
-def _read_mat(data: bytes) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
-
-    return loadmat(io.BytesIO(data))
 
 
 def _read_npz(data: bytes) -> dict[str, np.ndarray]:

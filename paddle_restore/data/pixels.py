@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Optional
+from typing import BinaryIO, Optional
 
 import cv2
 import numpy as np
@@ -30,6 +31,14 @@ def to_float(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32, copy=False)
 
 
+def stretch_to_16_bits(image: np.ndarray, depth: int) -> np.ndarray:
+    """uint16 with values below 2**depth -> uint16 with the whole range."""
+    stretched = np.empty_like(image)
+    for rows, stored in zip(strips(image), strips(stretched)):
+        stored[:] = np.rint(np.minimum(rows, 2**depth - 1) * np.float32(65535 / (2**depth - 1)))
+    return stretched
+
+
 def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
     """float in [0, 1] -> uint8 or uint16, clipped and rounded to nearest.
 
@@ -42,6 +51,15 @@ def to_integer(image: np.ndarray, depth: int = 8) -> np.ndarray:
     for rows, stored in zip(strips(image), strips(integers)):
         stored[:] = np.rint(np.clip(to_float(rows), 0, 1) * highest)
     return integers
+
+
+def read_bytes(file: BinaryIO) -> np.ndarray:
+    """Return all bytes of an open file, uint8, which may be written to."""
+    data = np.empty(file.seek(0, io.SEEK_END), np.uint8)
+    file.seek(0)
+    data = data[: file.readinto(data)]  # type: ignore[attr-defined]
+    file.seek(0)
+    return data
 
 
 def decode_by_opencv(data: np.ndarray) -> np.ndarray:
@@ -58,6 +76,15 @@ def decode_by_opencv(data: np.ndarray) -> np.ndarray:
         for rows in strips(pixels):
             rows[:] = cv2.cvtColor(rows, code)
     return pixels
+
+
+def divide_by_opacity(pixels: np.ndarray) -> None:
+    """Change colours that were multiplied by their opacity into plain ones; transparent pixels stay."""
+    highest = np.iinfo(pixels.dtype).max
+    for rows in strips(pixels):
+        colours, opacity = rows[..., :-1], rows[..., -1:].astype(np.float32)
+        plain = np.rint(colours * (highest / np.maximum(opacity, 1)))
+        colours[:] = np.minimum(plain, highest)
 
 
 def upright(picture: np.ndarray, orientation: int) -> np.ndarray:

@@ -19,9 +19,10 @@ import numpy as np
 import rawpy
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
+from paddle_restore.data.files import check_readable
 from paddle_restore.data.formats import format_of_name
 from paddle_restore.data.metadata import LINEAR_RAW, PHOTOMETRIC, read_sensor_tags
-from paddle_restore.data.mosaic import XTRANS, PerColour, RawImage
+from paddle_restore.data.mosaic import XTRANS, PerColour, RawImage, Rgb
 from paddle_restore.errors import UserError
 from paddle_restore.quiet import quiet
 
@@ -56,19 +57,29 @@ def _use_one_thread_if_forked() -> None:
 
 def open_raw(path: Path) -> rawpy.RawPy:
     """Open a raw file. Raises UserError if it is missing, a picture, or nothing that LibRaw opens."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    check_readable(path)
     kind = format_of_name(path)
     if kind is not None and not kind.raw_container:
         raise UserError(f"{path}: is a picture, not a raw file; a raw network needs the camera's own file")
     raw = _libraw()
     try:
         with quiet():
-            raw.open_file(str(path))
+            if _is_utf8(path):
+                raw.open_file(str(path))
+            else:  # rawpy cannot name it to LibRaw
+                raw.open_buffer(io.BytesIO(path.read_bytes()))
     except (rawpy.LibRawError, OSError) as error:
         raise _unreadable(path, error) from None
     _refuse_guess(path, raw)
     return raw
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def open_raw_bytes(data: bytes) -> rawpy.RawPy:
@@ -136,7 +147,14 @@ def read_raw(path: str | Path) -> RawImage:
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
             path=path,
+            daylight=_daylight(raw),
         )
+
+
+def _daylight(raw: rawpy.RawPy) -> Optional[Rgb]:
+    """Return LibRaw's multipliers under daylight; None for a camera that it has no colour matrix of."""
+    red, green, blue = (float(value) for value in raw.daylight_whitebalance[:3])
+    return (red / green, 1.0, blue / green) if min(red, green, blue) > 0 else None
 
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:

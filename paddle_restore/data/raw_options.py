@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Annotated, Literal, Optional
 
 from pydantic import Field
 
 from paddle_restore.options import Options
+
+Multipliers = tuple[
+    Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+]
 
 
 class RawOptions(Options):
@@ -20,6 +24,16 @@ class RawOptions(Options):
         "from the dark frame",
     )
     max_ratio: float = Field(300.0, gt=0, description="largest amplification by exposure times")
+    white_balance: Optional[Multipliers] = Field(
+        None,
+        description="multipliers of R, G, B under which grey is grey for the network; raw files of other "
+        "cameras are brought to it when they are restored",
+    )
+    daylight: Optional[Multipliers] = Field(
+        None,
+        description="the training camera's multipliers under daylight, as LibRaw has them; its own files are "
+        "left as they are",
+    )
     amplifier_m: Literal[1, 5, 8] = Field(1, description="factor m of an estimated ratio")
     amplifier_limited: Literal["product", "estimate"] = Field(
         "product",

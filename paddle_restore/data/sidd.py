@@ -19,8 +19,9 @@ from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.formats import is_picture
 from paddle_restore.data.image import image_size, read_image, write_image
 from paddle_restore.data.matching import LOW_RESOLUTION, PAIR_FOLDERS, match_pairs, read_pair
+from paddle_restore.data.matlab import read_arrays
 from paddle_restore.data.resize import shrink
-from paddle_restore.errors import UserError, listed
+from paddle_restore.errors import UserError, line_of, listed
 
 NOISY, CLEAN = PAIR_FOLDERS[0]
 NOISY_BLOCKS, CLEAN_BLOCKS = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
@@ -116,14 +117,14 @@ def read_blocks(path: Path, variable: str) -> np.ndarray:
             f"{path}: is an HDF5 file (MATLAB v7.3), and SIDD's own are v5; "
             "save it again in MATLAB: save(name, '-struct', 'data', '-v7')"
         )
-    io = _scipy_io()
     try:
-        blocks = io.loadmat(str(path), variable_names=[variable]).get(variable)
-    except Exception as error:  # scipy raises anything for a broken file
-        raise UserError(f"{path}: is not a whole .mat file ({error})") from None
-    if blocks is None:
-        names = ", ".join(name for name, _, _ in io.whosmat(str(path))) or "nothing"
-        raise UserError(f"{path}: holds no {variable}, but {names}")
+        arrays, names = read_arrays(path.read_bytes(), [variable])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is not a whole .mat file ({line_of(error, 200)})") from None
+    if variable not in arrays:
+        found = line_of(listed(names), 200) or "nothing"
+        raise UserError(f"{path}: holds no {variable}, but {found}")
+    blocks = arrays[variable]
     if blocks.ndim != 5 or blocks.shape[4] != 3 or blocks.dtype != np.uint8:
         raise UserError(
             f"{path}: {variable} is {blocks.dtype} {blocks.shape}, not uint8 (pictures, blocks, H, W, 3)"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,9 @@ from paddle_restore.models.spec import ModelSpec
 ONNX = f"{STEM}.onnx"
 TOLERANCE = 1e-4
 """Largest difference allowed between the graph's output and the network's own, on [0, 1] data."""
+
+
+_SPARE_BYTES = 1 << 20  # a disk with less is full
 
 
 def export(
@@ -56,7 +61,10 @@ def export(
     cost = measure_cost(model)  # before the network is traced, which changes its forward
     eager = EagerNetwork(model)
     eager.model.eval()
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
+    with (
+        _disk_errors(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work,
+    ):
         inner = Path(work) / "export"
         inner.mkdir()
         inputs = {"input": spec.in_channels}
@@ -86,6 +94,7 @@ def _write_graphs(
     program, parameters = (_trace_legacy if legacy else _trace)(model, inputs, folder)
     graph = Graph(program=program, parameters=parameters, inputs=tuple(inputs))
     if "onnx" in graphs:
+        _check_readable(folder / program, folder / parameters)
         write_onnx(folder / program, folder / parameters, folder / ONNX)
         graph = graph.model_copy(update={"onnx": ONNX})
     if "paddle" not in graphs:
@@ -93,6 +102,23 @@ def _write_graphs(
             (folder / file).unlink()
         graph = graph.model_copy(update={"program": None, "parameters": None})
     return graph
+
+
+def _check_readable(program: Path, parameters: Path) -> None:
+    """Raise UserError if Paddle has not written both files whole.
+
+    On a full disk it writes less without an error, and paddle2onnx then ends the process.
+    """
+    config = paddle.inference.Config(str(program), str(parameters))
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.switch_ir_optim(False)
+    try:
+        paddle.inference.create_predictor(config)
+    except Exception as error:
+        raise UserError(
+            f"{program.parent.parent.parent}: the graph was not written whole; is the disk full?"
+        ) from error
 
 
 def _trace(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) -> tuple[str, str]:
@@ -172,16 +198,50 @@ def _compare_statistics(eager: EagerNetwork, network: Network, x: np.ndarray, gr
     return Check(graph=graph, input_shape=x.shape, max_difference=difference)
 
 
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into one line. Paddle raises errors of its own for a full one."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); nothing was") from error
+    except (RuntimeError, ValueError) as error:
+        if shutil.disk_usage(folder.parent).free > _SPARE_BYTES:
+            raise
+        raise UserError(f"{folder}: the disk is full; nothing was written") from error
+
+
 def _replace(new: Path, folder: Path) -> None:
-    """Move the export `new` to `folder`, which may hold an earlier one."""
+    """Move the export `new` to `folder`, which may hold an earlier one and files of the user."""
+    former = new.parent / "former"
     if folder.exists():
         suffixes = ("json", "pdmodel", "pdiparams", "pdiparams.info", "onnx")
         ours = {FILE, *(f"{STEM}.{suffix}" for suffix in suffixes)}
         if any(path.name not in ours for path in folder.iterdir()):
-            # The folder holds files of the user too, as a run folder does. Add ours one by one, FILE last.
-            for path in sorted(new.iterdir(), key=lambda path: path.name == FILE):
-                path.replace(folder / path.name)
+            _replace_files(new, folder, former, ours)
             return
         # The former export stays whole until the new one is in its place.
-        folder.rename(new.parent / "former")
+        folder.rename(former)
     new.replace(folder)
+
+
+def _replace_files(new: Path, folder: Path, former: Path, ours: set[str]) -> None:
+    """Move the files of `new` to `folder`, which holds files of the user too, as a run folder does.
+
+    `FILE` goes first and comes last: a folder without it is no exported model, so a killed export leaves no
+    mixture of two. An error brings the former export back.
+    """
+    former.mkdir()
+    by_manifest = sorted(ours, key=lambda name: name != FILE)
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for name in by_manifest:
+            if (folder / name).is_file():
+                moved.append(((folder / name).rename(former / name), folder / name))
+        for name in reversed(by_manifest):
+            if (new / name).is_file():
+                moved.append(((new / name).rename(folder / name), new / name))
+    except OSError:
+        for place, origin in reversed(moved):
+            place.rename(origin)
+        raise

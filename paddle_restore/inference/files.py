@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
-from paddle_restore.data.files import list_files
+from paddle_restore.data.files import list_files, visible_files
 from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw, output_formats
-from paddle_restore.errors import UserError
+from paddle_restore.data.image import output_format
+from paddle_restore.data.other_files import is_other_picture, why_skipped
+from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restored import DNG, SRGB, Restored, RestoredRaw
 
@@ -32,6 +34,7 @@ class FileOptions:
     ratio     amplification of raw files; None takes the exposure times, or an estimate
     summary   file that gets a line of JSON for every input
     compare   picture that shows inputs and restored pictures side by side
+    debug     print the traceback of an error that is not the user's
     """
 
     input: Sequence[Path]
@@ -45,6 +48,7 @@ class FileOptions:
     summary: Optional[Path] = None
     compare: Optional[Path] = None
     colour_space: str = SRGB
+    debug: bool = False
 
 
 @dataclass
@@ -55,6 +59,7 @@ class FileTask:
     restored  from the network's run until it is written
     ratio     amplification of a raw file
     error     what went wrong with this file
+    notes     what its user has to know of the file
     scores    metrics by name, where there is a reference
     seconds   that the three steps took
     """
@@ -65,6 +70,7 @@ class FileTask:
     restored: Union[Restored, RestoredRaw, None] = None
     ratio: Optional[float] = None
     error: Optional[UserError] = None
+    notes: Sequence[str] = ()
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -102,10 +108,11 @@ def find_tasks(options: FileOptions, kinds: Kinds) -> list[FileTask]:
     for given in options.input:
         for path, place in _expand(given, kinds):
             places.setdefault(path, place)
-    if (is_picture(output) or is_raw(output)) and not output.is_dir():
+    named_file = is_picture(output) or is_raw(output) or is_other_picture(output)
+    if named_file and not output.is_dir():
+        _check_name(output, next(iter(places)), kinds)
         if len(places) > 1 or options.input[0].is_dir():
             raise UserError(f"{output}: is the name of one picture, but there are more; name a folder")
-        _check_raw_name(output, next(iter(places)), kinds)
         return [FileTask(path, output) for path in places]
     outputs: dict[Path, Path] = {}
     for path, place in places.items():
@@ -126,30 +133,48 @@ def _suffix(path: Path, format: Optional[str], kinds: Kinds) -> str:
         return f".{format or DNG}"
     if format and format != DNG:
         return f".{format}"
-    return path.suffix if own and own.write else f".{DEFAULT}"
+    return path.suffix if own and own.write else f".{own.instead if own else DEFAULT}"
 
 
-def _check_raw_name(output: Path, source: Path, kinds: Kinds) -> None:
-    """Raise UserError if `output` is a raw file's name, and the source cannot become one."""
+def _check_name(output: Path, source: Path, kinds: Kinds) -> None:
+    """Raise UserError if `output` is the name of a file that is not written.
+
+    Only a raw file can become a raw file, a DNG, and only by a network that restores raw frames.
+    """
     if not is_raw(output):
+        output_format(output)
         return
-    if output.suffix.lower() != f".{DNG}":
-        raise UserError(f"{output}: raw files are written as DNG only; choose a name that ends in .{DNG}")
     if not kinds.dng:
         raise UserError(
             f"{output}: this network gives pictures; choose a name that ends in "
             + " or ".join(f".{one.name}" for one in output_formats())
         )
+    if output.suffix.lower() != f".{DNG}":
+        raise UserError(f"{output}: raw files are written as DNG only; choose a name that ends in .{DNG}")
     if is_picture(source):
         raise UserError(
             f"{source}: is a picture, and only a raw file can become a DNG; choose another --output"
         )
 
 
+def skipped(folder: Path, kinds: Kinds) -> dict[str, list[str]]:
+    """Return the names of a folder's files that are not read, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for path in visible_files(folder):
+        if not kinds.read(path):
+            reasons.setdefault(why_skipped(path, str(kinds)), []).append(path.name)
+    return reasons
+
+
 def _expand(given: Path, kinds: Kinds) -> list[tuple[Path, Path]]:
     """Return the files of one argument, each with its place below the output."""
     if given.exists() or not glob.has_magic(str(given)):
-        return [(path, Path(path.name)) for path in list_files(given, kinds.read, str(kinds))]
+        try:
+            return [(path, Path(path.name)) for path in list_files(given, kinds.read, str(kinds))]
+        except UserError as error:
+            reasons = skipped(given, kinds) if given.is_dir() else {}
+            others = "; ".join(f"{listed(names)}: {reason}" for reason, names in reasons.items())
+            raise UserError(f"{error} ({others})" if others else str(error)) from None
     found = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]
     files = [path for path in found if path.is_file() and kinds.read(path)]
     if not files:

@@ -132,7 +132,8 @@ class Forward:
         return height * scale // factor, width * scale // factor
 
     def _plan(self, pass_: _Pass) -> tuple[Axis, Axis]:
-        return plan(self.spec, *pass_.input.size, self.tiling, whole=self.own_noise)
+        what = f"{pass_.input.name}: a frame" if pass_.input.name else "a frame"
+        return plan(self.spec, *pass_.input.size, self.tiling, self.own_noise, what)
 
     def _tiles(self, input: NetworkInput, picture: _Picture) -> Iterator[_Tile]:
         for pass_ in self._passes(input):

@@ -39,6 +39,7 @@ class NetworkInput:
     clip         an amplified mosaic is clipped at 1: ModelSpec.clip
     noise        of a mosaic whose windows are stabilised, for a network that restores mosaics
     camera       facts of a mosaic that is developed
+    name         of the file in messages
     """
 
     values: Union[np.ndarray, RawImage]
@@ -49,6 +50,7 @@ class NetworkInput:
     clip: bool = True
     noise: Optional[SensorNoise] = None
     camera: Optional[CameraFacts] = None
+    name: str = ""
 
     @property
     def picture_size(self) -> tuple[int, int]:

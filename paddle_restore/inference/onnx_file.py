@@ -8,24 +8,26 @@ walks the protobuf messages itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Union
 
 from paddle_restore.errors import UserError
+from paddle_restore.inference.protobuf import fields
 
-# Fields of onnx.proto below which tensors can be: message -> {field number: message}.
+# Fields of onnx.proto that lead to tensors and to sets of operators: message -> {field number: message}.
 _INSIDE = {
-    "model": {7: "graph", 20: "training", 25: "function"},
+    "model": {7: "graph", 8: "operators", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "function": {7: "node", 11: "attribute"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
+    "operators": {},
 }
+_VERSION = 2  # of a set of operators
+MAX_VERSION = 1000
+"""OpenVINO counts up to the version of a set of operators. There were 25 in 2026."""
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_onnx(path: Path) -> bytes:
@@ -35,45 +37,15 @@ def read_onnx(path: Path) -> bytes:
     try:
         while pending:
             kind, message = pending.pop()
-            for number, value in _fields(message):
+            for number, value in fields(message):
                 if kind == "tensor":
                     if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
                         raise UserError(f"{path}: refers to data in other files; export the model again")
+                elif kind == "operators":
+                    if number == _VERSION and not (isinstance(value, int) and value <= MAX_VERSION):
+                        raise ValueError("a version that does not exist")
                 elif number in _INSIDE[kind] and isinstance(value, memoryview):
                     pending.append((_INSIDE[kind][number], value))
     except (ValueError, IndexError):
         raise UserError(f"{path}: is not an ONNX file, or broken; export the model again") from None
     return content
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Union[int, memoryview]]]:
-    """Yield the fields of a protobuf message: number, and integer or bytes."""
-    offset = 0
-    while offset < len(message):
-        key, offset = _varint(message, offset)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, offset = _varint(message, offset)
-            yield number, value
-            continue
-        if wire == _BYTES:
-            size, offset = _varint(message, offset)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError("unknown wire type")
-        if offset + size > len(message):
-            raise ValueError("truncated")
-        yield number, message[offset : offset + size]
-        offset += size
-
-
-def _varint(message: memoryview, offset: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[offset]
-        offset += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, offset
-    raise ValueError("varint too long")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,13 +18,13 @@ from tqdm import tqdm
 from paddle_restore.data.camera_facts import read_camera
 from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.files import list_files, make_folder
-from paddle_restore.data.formats import is_picture, is_raw
+from paddle_restore.data.formats import FORMATS, format_of_name, is_picture, is_raw
 from paddle_restore.data.image import output_format, read_image
 from paddle_restore.data.matching import match_target
 from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
-from paddle_restore.errors import UserError, listed
-from paddle_restore.inference.files import FileOptions, FileTask, find_tasks
+from paddle_restore.errors import UserError, line_of, listed
+from paddle_restore.inference.files import FileOptions, FileTask, find_tasks, skipped
 from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
@@ -32,8 +33,10 @@ from paddle_restore.metrics import evaluate
 from paddle_restore.quiet import say_error
 
 
-def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> bool:
-    """Restore all files and print a line for each; return whether none of several failed.
+def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> int:
+    """Restore all files and print a line for each; return the exit code.
+
+    0 if all are done, 1 if some of several failed, 2 if all did.
 
     Started by paddle.distributed.launch, every process takes its share of the files.
     Raises UserError for mistakes that concern all files, and for the mistake of a single file.
@@ -47,7 +50,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     tasks = tasks[rank::world]
     todo = [task for task in tasks if not (options.skip_existing and task.output.is_file())]
     for task in pipeline.run(todo, recorder):
-        _report(task, options.summary, pipeline.single)
+        _report(task, options, pipeline.single)
     done = [task for task in todo if not task.error]
     if options.target and done:
         print(
@@ -62,7 +65,7 @@ def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[R
     kept = f", {len(tasks) - len(todo)} were there already" if len(todo) < len(tasks) else ""
     share = f" (process {rank + 1} of {world})" if world > 1 else ""
     print(f"restored {len(done)} of {len(tasks)} files to {options.output}{kept}{share}")
-    return len(done) == len(todo)
+    return 0 if len(done) == len(todo) else 1 if done else 2
 
 
 class Pipeline:
@@ -123,6 +126,7 @@ class Pipeline:
                 if ratio is None and target is not None:
                     ratio = _known_ratio(self.restorer, task.path, target)
                 task.input = self.restorer.read(task.path, ratio)
+                task.notes = task.input.form.notes
         return batch
 
     def _restore(self, batch: Sequence[FileTask]) -> None:
@@ -196,6 +200,10 @@ def _step(task: FileTask) -> Iterator[None]:
         task.error = UserError(f"{task.path}: does not fit into memory; give --tile N or a smaller --memory")
     except UserError as error:
         task.error = error
+    except Exception as error:  # a decoder may raise anything for a damaged file
+        reason = line_of(f"{type(error).__name__}: {line_of(error, 150)}")
+        task.error = UserError(f"{task.path}: cannot be restored ({reason}); --debug shows where it fails")
+        task.error.__cause__ = error
     finally:
         task.seconds += time.perf_counter() - start
 
@@ -240,20 +248,29 @@ def _depth(task: FileTask) -> int:
     return own if is_raw(task.output) else output_format(task.output).nearest_depth(own)
 
 
-def _report(task: FileTask, summary: Optional[Path], single: bool) -> None:
+def _report(task: FileTask, options: FileOptions, single: bool) -> None:
     """Print a file's result. Raises the error of a single file."""
+    summary = options.summary
     if summary:
         values: dict[str, Any] = {"file": str(task.path), "seconds": round(task.seconds, 4)}
         if task.error:
             values["error"] = str(task.error)
         else:
             values.update(output=str(task.output), ratio=task.ratio, **task.scores)
-        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode())
+        if task.notes:
+            values["notes"] = task.notes
+        # A byte of a name that is no UTF-8 becomes an escape, which JSON knows too.
+        _append(summary, (json.dumps(values, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
     if task.error:
         if single:
             raise task.error
         say_error(task.error)
+        cause = task.error.__cause__
+        if options.debug and cause:
+            traceback.print_exception(type(cause), cause, cause.__traceback__)
         return
+    for note in task.notes:
+        print(f"note: {task.path}: {note}")
     # A raw frame's exposure is that of its development.
     shown = {"ratio": task.ratio, **task.scores} if task.ratio and not is_raw(task.output) else task.scores
     print(f"{_line(task.path, shown)} -> {task.output}", flush=True)
@@ -282,24 +299,26 @@ def _check_reports(options: FileOptions) -> None:
 
 def _print_notes(restorer: Restorer, options: FileOptions, tasks: Sequence[FileTask]) -> None:
     """Say which files of a folder are skipped, and where a ratio is only an estimate."""
-    spec, kinds = restorer.spec, restorer.kinds
-    taken = {task.path for task in tasks}
+    spec = restorer.spec
     for given in options.input:
-        skipped = given.iterdir() if given.is_dir() else ()
-        names = sorted(
-            path.name for path in skipped if path not in taken and (is_picture(path) or is_raw(path))
-        )
-        if names:
-            print(f"note: {spec.id} reads {kinds}; skipped {listed(names)}")
-    if (
-        spec.raw
-        and spec.output == "picture"
-        and restorer.preprocess.ratio == "known"
-        and not (options.ratio or options.target)
-    ):
+        reasons = skipped(given, restorer.kinds) if given.is_dir() else {}
+        for reason, names in reasons.items():
+            print(f"note: {reason}; skipped {listed(names)}")
+    formats = {format_of_name(task.path) for task in tasks if not options.format and is_picture(task.output)}
+    for one in formats:
+        if one and not one.write and options.output.is_dir():
+            written = FORMATS[one.instead].title
+            print(f"note: {one.title} is not written; the restored pictures are {written} (--format chooses)")
+    preprocess = restorer.preprocess
+    if spec.amplifier and preprocess.ratio == "known" and not (options.ratio or options.target):
         print(
             f"note: {spec.id} was trained on the ratio of the exposure times; "
             "the estimate from the file alone may be far from it, --ratio N sets it"
+        )
+    if spec.raw and spec.output == "picture" and preprocess.white_balance is None:
+        print(
+            f"note: {spec.id} knows the colours of one camera, and nothing says which; files of others may "
+            "come out tinted (set data.white_balance in its recipe and export it again)"
         )
 
 

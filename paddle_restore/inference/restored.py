@@ -13,7 +13,6 @@ from paddle_restore.data.camera_facts import CameraFacts
 from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.dng import write_raw
 from paddle_restore.data.image import PLAIN, Form, write_image
-from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage
 
 DNG = "dng"
@@ -37,7 +36,8 @@ class Restored:
 
     def write(self, path: Path, depth: Optional[int] = None, metadata: Optional[bool] = None) -> None:
         """Write the picture in the form of its input; `metadata` False leaves profile and EXIF out."""
-        kept = NO_METADATA if metadata is False else self.form.metadata
+        known = self.form.metadata
+        kept = known.without_words() if metadata is False else known
         write_image(path, self.form.shape(self.picture, depth), metadata=kept)
 
 

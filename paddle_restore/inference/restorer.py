@@ -13,7 +13,9 @@ import numpy as np
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.camera_facts import CameraFacts, read_camera
 from paddle_restore.data.dng import to_16_bits
+from paddle_restore.data.exposure import auto_exposure
 from paddle_restore.data.formats import is_raw, output_titles
+from paddle_restore.data.highlights import whiten
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage, check_kind
@@ -21,6 +23,7 @@ from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import read_raw, warn_of_black_level
 from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.data.sensor_noise import noise_of
+from paddle_restore.data.white_balance import to_training_camera
 from paddle_restore.errors import UserError
 from paddle_restore.inference.backends import DEFAULT, EAGER, Network, open_network
 from paddle_restore.inference.files import Kinds
@@ -103,7 +106,8 @@ class Restorer:
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
             network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
-            self.preprocess, self.metrics, own_noise = Preprocess(), METRICS, False
+            self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
+            own_noise = False
         if own_noise and isinstance(tile, int):
             raise UserError(
                 f"{model}: draws its noise itself, so tiles of it do not fit together; "
@@ -143,8 +147,9 @@ class Restorer:
     def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray:
         """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
 
-        `ratio` None estimates a raw file's amplification from the file alone. Raises UserError for
-        input that cannot be read or that the network does not take.
+        `ratio` None finds a raw file's amplification in the file alone: the exposure that makes its picture
+        well lit, or Lamba's estimate for Lamba. Raises UserError for input that cannot be read or that the
+        network does not take.
         """
         return to_float(self.run([self.read(source, ratio)])[0].picture)
 
@@ -211,18 +216,27 @@ class Restorer:
         raw = raw.with_levels(self.preprocess.black_level, self.preprocess.white_level)
         if self.spec.output == "mosaic":
             return self._mosaic_input(raw, ratio)
+        raw = to_training_camera(raw, self.preprocess)
         if ratio is None:
-            options = self.preprocess
-            ratio = estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
+            ratio = self.auto_ratio(raw)
         form = Form(depth=16, metadata=raw_metadata(raw.path) if raw.path else NO_METADATA)
-        return NetworkInput(raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip)
+        return NetworkInput(
+            raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, name=str(raw.path or "")
+        )
+
+    def auto_ratio(self, raw: RawImage) -> float:
+        """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
+        options = self.preprocess
+        if self.spec.amplifier or options.ratio == "auto":
+            return estimate_ratio(*raw.histogram(), m=options.amplifier_m, limited=options.amplifier_limited)
+        return auto_exposure(raw, options.max_ratio)
 
     def _mosaic_input(self, raw: RawImage, ratio: Optional[float]) -> NetworkInput:
         check_kind(raw, self.spec.input)
         camera = read_camera(raw.path) if raw.path else CameraFacts()
         form = Form(depth=16, metadata=camera.metadata)
         noise = noise_of(raw, self.camera)
-        exposure = 1.0 if ratio is None else ratio
+        exposure = self.auto_ratio(raw) if ratio is None else ratio
         return NetworkInput(raw, self.spec.input, exposure, raw.orientation, form, noise=noise, camera=camera)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
@@ -235,7 +249,8 @@ class Restorer:
         picture, form = (
             (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
         )
-        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form)
+        shown = "" if isinstance(source, np.ndarray) else str(source)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
 
     def run(
         self,
@@ -276,7 +291,10 @@ class Restorer:
 
 def _restored(input: NetworkInput, output: np.ndarray) -> Union[Restored, RestoredRaw]:
     if input.noise is None:
-        return Restored(upright(output.transpose(1, 2, 0), input.orientation), input.ratio, input.form)
+        picture = output.transpose(1, 2, 0)
+        if isinstance(input.values, RawImage) and picture.shape[:2] == input.picture_size:
+            whiten(picture, input.values, input.ratio or 1.0, amplified=input.clip)
+        return Restored(upright(picture, input.orientation), input.ratio, input.form)
     assert isinstance(input.values, RawImage)
     assert input.camera is not None
     assert input.ratio is not None
@@ -340,6 +358,16 @@ def _open_folder(
     own_noise = bool(package.model_spec.latent) and "noise" not in package.graph.inputs
     opened = partial(open_network, folder, backend, device, precision, threads)
     return _OnDemand(opened) if on_demand else opened(), package, own_noise
+
+
+def _published_preprocess(id: str) -> Preprocess:
+    """Return the preprocessing of a network's published weights: the colours of their camera."""
+    from paddle_restore.models.registry import training_camera
+
+    camera = training_camera(id)
+    return (
+        Preprocess(white_balance=camera.white_balance, daylight=camera.daylight) if camera else Preprocess()
+    )
 
 
 def _open_model(

@@ -63,17 +63,19 @@ Axis = tuple[TileRange, ...]
 """All tiles along an axis, of one size, in order."""
 
 
-def plan(spec: ModelSpec, height: int, width: int, tiling: Tiling, whole: bool = False) -> tuple[Axis, Axis]:
+def plan(
+    spec: ModelSpec, height: int, width: int, tiling: Tiling, whole: bool = False, what: str = "a frame"
+) -> tuple[Axis, Axis]:
     """Return the tiles of a frame of height x width input pixels: its rows, and its columns.
 
     Windows begin at multiples of `spec.multiple` and all have one size. They reach beyond the frame up
-    to the next multiple. `whole` plans one tile for any tiling.
+    to the next multiple. `whole` plans one tile for any tiling. `what` names the frame in messages.
     Raises UserError for a frame below the multiple, and for a tile that is all context.
     """
     factor, unit = PACK_FACTOR[spec.input], spec.multiple
     if min(height, width) < unit:  # there is too little to reflect
         raise UserError(
-            f"a frame of {width * factor}x{height * factor} pixels is too small for {spec.id}, "
+            f"{what} of {width * factor}x{height * factor} pixels is too small for {spec.id}, "
             f"which needs at least {unit * factor}x{unit * factor}"
         )
     height, width = round_up(height, unit), round_up(width, unit)

@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_restore.models.layers import pixel_unshuffle
-from paddle_restore.models.published import ForeignNames, Golden
+from paddle_restore.models.published import SONY, ForeignNames, Golden
 from paddle_restore.models.registry import register
 
 
@@ -193,6 +193,7 @@ _FOREIGN = ForeignNames(
 @register(
     input="mosaic",
     clip=False,
+    amplifier=True,
     scale=1,
     multiple=32,
     # Measured 571 by tests/models/test_models.py: 16 convolutions at 1/32, 3 at 1/8, one at 1/2.
@@ -201,6 +202,7 @@ _FOREIGN = ForeignNames(
     paper="Lamba and Mitra, Restoring Extremely Dark Images in Real Time, CVPR 2021",
     repository="https://github.com/MohitLamba94/Restoring-Extremely-Dark-Images-In-Real-Time",
     licence="code and weights: non-commercial use only, patent pending",
+    camera=SONY,
     foreign=_FOREIGN,
     golden=Golden(
         "lamba",

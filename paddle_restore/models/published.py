@@ -36,6 +36,24 @@ class ForeignNames:
 
 
 @dataclass(frozen=True)
+class TrainingCamera:
+    """The camera of the raw files that published weights were trained on; multipliers of R, G, B.
+
+    white_balance  under which a grey patch comes out grey
+    daylight       of LibRaw's colour matrix, by which the camera's own files are told from others
+    """
+
+    white_balance: tuple[float, float, float]
+    daylight: tuple[float, float, float]
+
+
+# See-in-the-Dark's cameras. The Sony's `white_balance` was measured with Lamba's published weights; the
+# Fuji's is that of the same light (3,840 K) by the colour matrices (docs/raw.md). SID saw the same scenes.
+SONY = TrainingCamera((2.1, 1.0, 2.0), (2.767, 1.0, 1.427))
+FUJI = TrainingCamera((1.54, 1.0, 2.34), (2.293, 1.0, 1.612))
+
+
+@dataclass(frozen=True)
 class Golden:
     """Golden values that a network must reproduce, and what they were made with.
 

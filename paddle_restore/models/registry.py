@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from paddle_restore.errors import UserError, did_you_mean, line_of
-from paddle_restore.models.published import ForeignNames, Golden
+from paddle_restore.models.published import ForeignNames, Golden, TrainingCamera
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.registry import Registry
 
@@ -38,6 +38,7 @@ class RegisteredModel:
     small: Mapping[str, Any]
     foreign: Optional[ForeignNames]
     golden: Optional[Golden]
+    camera: Optional[TrainingCamera]
     fading: bool
 
 
@@ -49,6 +50,7 @@ def register(
     small: Optional[Mapping[str, Any]] = None,
     foreign: Optional[ForeignNames] = None,
     golden: Optional[Golden] = None,
+    camera: Optional[TrainingCamera] = None,
     fading: bool = False,
     **spec: Any,
 ) -> Callable[[Factory], Factory]:
@@ -57,6 +59,7 @@ def register(
     small    arguments for a small size with the layers and the reach of the published one, for tests
     foreign  names of the parameters in published checkpoints
     golden   golden values that `align` compares the network with
+    camera   of the raw files that the published weights were trained on
     fading   the halo is shorter than the receptive field: beyond it, influence is below float32 rounding
     spec     the fields of ModelSpec but `id`
 
@@ -67,7 +70,9 @@ def register(
         name = factory.__name__
         MODELS.add(
             name,
-            RegisteredModel(factory, ModelSpec(id=name, **spec), dict(small or {}), foreign, golden, fading),
+            RegisteredModel(
+                factory, ModelSpec(id=name, **spec), dict(small or {}), foreign, golden, camera, fading
+            ),
         )
         return factory
 
@@ -92,6 +97,11 @@ def small_arguments(id: str) -> dict[str, Any]:
 def foreign_names(id: str) -> Optional[ForeignNames]:
     """Return how published checkpoints name the parameters of network `id`; None where there are none."""
     return MODELS.find(id).foreign
+
+
+def training_camera(id: str) -> Optional[TrainingCamera]:
+    """Return the camera of the published weights of network `id`; None where none is known."""
+    return MODELS.find(id).camera if id in MODELS else None
 
 
 def create_model(id: str, **kwargs: Any) -> nn.Layer:

@@ -13,7 +13,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from paddle_restore.models.published import ForeignNames, Golden
+from paddle_restore.models.published import FUJI, SONY, ForeignNames, Golden
 from paddle_restore.models.registry import register
 
 
@@ -134,6 +134,7 @@ _PUBLISHED: dict[str, Any] = dict(
 @register(
     input="bayer",
     scale=2,
+    camera=SONY,
     golden=Golden(
         "sid_sony",
         data="bayer",
@@ -150,6 +151,7 @@ def sid_unet(width: int = 32) -> SIDUNet:
 @register(
     input="xtrans",
     scale=3,
+    camera=FUJI,
     golden=Golden("sid_tf_fuji", data="xtrans", metrics=("psnr", "ssim_rgb_matlab")),
     **_PUBLISHED,
 )

@@ -44,6 +44,7 @@ class ModelSpec:
               (`data/stabilise.py`) and packed, less its noise
     memory    bytes of working memory per input pixel (measured: docs/restoring.md), by which the size of
               tiles is chosen; 0 where it was not measured
+    amplifier the amplification of a single frame is Lamba's estimate, not the exposure of its picture
     clip      the amplified mosaic is clipped at 1, as SID's authors do and Lamba's do not
     """
 
@@ -59,6 +60,7 @@ class ModelSpec:
     memory: int = 0
     output: str = "picture"
     clip: bool = True
+    amplifier: bool = False
 
     def __post_init__(self) -> None:
         if self.input not in INPUT_CHANNELS:
@@ -77,8 +79,9 @@ class ModelSpec:
             )
         if not (isinstance(self.memory, int) and self.memory >= 0):
             raise ValueError(f"{self.id}: memory must be a number of bytes, not {self.memory!r}")
-        if not isinstance(self.clip, bool):
-            raise ValueError(f"{self.id}: clip must be true or false, not {self.clip!r}")
+        for name in ("clip", "amplifier"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{self.id}: {name} must be true or false, not {getattr(self, name)!r}")
         if self.halo != "global" and not (isinstance(self.halo, int) and self.halo >= 0):
             raise ValueError(f"{self.id}: halo must be a number of pixels or 'global', not {self.halo!r}")
 
@@ -101,4 +104,6 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
         latent = values.get("latent")
+        # Folders of earlier versions lack the key. Lamba's network alone read a mosaic.
+        values = {"amplifier": values.get("input") == "mosaic", **values}
         return cls(**{**values, "latent": Latent(**latent) if latent else None})

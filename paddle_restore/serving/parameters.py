@@ -37,7 +37,7 @@ class PreviewParameters(Options):
         description="name of a model; may be left out where one is served, or for the package's own",
     )
     ratio: Union[Literal["auto"], Annotated[float, Field(ge=0.01, le=1e5)]] = Field(
-        "auto", description="amplification of a raw file, or auto: estimated from the file"
+        "auto", description="amplification of a raw file, or auto: the exposure that makes it well lit"
     )
 
 

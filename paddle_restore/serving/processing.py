@@ -164,7 +164,7 @@ def _ratio(request: RestoreRequest) -> Optional[float]:
 
 def _profile(form: Form) -> Metadata:
     """Only the colour profile. It gives the pixels their colours, and holds no position and no camera."""
-    return Metadata(icc=form.metadata.icc)
+    return form.metadata.without_origin()
 
 
 def _check_kind(path: Path, spec: ModelSpec) -> None:
@@ -197,7 +197,7 @@ def _format(request: RestoreRequest, spec: ModelSpec) -> tuple[str, Optional[int
     own = None if spec.raw else format_of_name(Path(request.path))
     kind = FORMATS[request.format] if request.format else own
     if kind is None or kind not in output_formats():
-        kind = FORMATS[DEFAULT]
+        kind = FORMATS[kind.instead if kind else DEFAULT]
     if request.depth and request.depth not in kind.depths:
         others = " or ".join(one.name for one in output_formats() if request.depth in one.depths)
         raise Problem(

@@ -33,14 +33,28 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = frozenset(["PROTO", "FRAME"])
-_MAX_STEPS = 5_000_000  # a checkpoint takes about forty for each tensor
+_MAX_STEPS = 1_000_000  # a checkpoint takes about forty for each tensor
+
+
+_MAX_KEY_BITS = 64
 
 
 def plain_key(key: Any) -> Any:
-    """Return `key` if it may be a dict's key. The hash of nested tuples can take forever."""
+    """Return `key` if it may be a dict's key. Hashing nested tuples or large integers can take forever."""
     if not isinstance(key, (str, int, float, type(None))):
         raise TypeError(f"a key of type {type(key).__name__}")
+    if isinstance(key, int) and key.bit_length() > _MAX_KEY_BITS:
+        raise ValueError("a key of more than 64 bits")
     return key
+
+
+def plain_shape(shape: Any) -> tuple[int, ...]:
+    """Return `shape` if it may be an array's. The product of integers of megabytes takes forever."""
+    if not isinstance(shape, tuple) or len(shape) > 32:
+        raise ValueError("an invalid shape")
+    if any(type(side) is not int or not 0 <= side < 2**63 for side in shape):
+        raise ValueError("an invalid shape")
+    return shape
 
 
 class Machine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,13 @@ from safetensors import SafetensorError, deserialize
 from paddle_restore.errors import UserError
 from paddle_restore.weights import torch
 from paddle_restore.weights.tensorflow import read_tensorflow
-from paddle_restore.weights.unpickle import bfloat16_to_float32, one_line, parse_pickle, read_bytes
+from paddle_restore.weights.unpickle import (
+    bfloat16_to_float32,
+    check_total,
+    one_line,
+    parse_pickle,
+    read_bytes,
+)
 
 State = dict[str, np.ndarray]
 """Names and arrays of a checkpoint."""
@@ -59,7 +66,7 @@ def load_pdparams(path: Union[str, PathLike]) -> State:
     """
     data = read_bytes(path)
     with one_line(path):
-        return _paddle_state(data)
+        return _as_float32(_checked(parse_pickle(data), data))
 
 
 def read_weights(path: Union[str, PathLike]) -> State:
@@ -79,12 +86,12 @@ def read_weights(path: Union[str, PathLike]) -> State:
     data = read_bytes(path)
     with one_line(path):
         if data.startswith(b"PK"):
-            return state_dict_in(torch.read_zip(data))
+            return _checked(torch.read_zip(data), data)
         if torch.is_old(data):
-            return state_dict_in(torch.read_old(data))
+            return _checked(torch.read_old(data), data)
         if _is_safetensors(data):
-            return state_dict_in(_parse_safetensors(data))
-        return _paddle_state(data)
+            return _checked(_parse_safetensors(data), data)
+        return _as_float32(_checked(parse_pickle(data), data))
 
 
 def _prefix(path: str) -> str:
@@ -93,12 +100,16 @@ def _prefix(path: str) -> str:
     return prefix if Path(f"{prefix}.index").is_file() else ""
 
 
-def _paddle_state(data: bytes) -> State:
+def _checked(value: Any, data: bytes) -> State:
+    state = state_dict_in(value)
+    check_total(state, len(data))
+    return state
+
+
+def _as_float32(state: State) -> State:
     # Paddle has no unsigned 16-bit parameters; it stores bfloat16 in this type.
-    return {
-        name: bfloat16_to_float32(array) if array.dtype == np.uint16 else array
-        for name, array in state_dict_in(parse_pickle(data)).items()
-    }
+    halves = [name for name, array in state.items() if array.dtype == np.uint16]
+    return {**state, **{name: bfloat16_to_float32(state[name]) for name in halves}}
 
 
 def _is_safetensors(data: bytes) -> bool:
@@ -108,11 +119,21 @@ def _is_safetensors(data: bytes) -> bool:
 
 def _parse_safetensors(data: bytes) -> State:
     # Not safetensors.numpy.load, which does not know bfloat16.
+    _check_offsets(data)
     try:
         tensors = deserialize(data)
     except SafetensorError as error:
         raise ValueError(str(error)) from None
     return {name: _safetensors_array(name, **tensor) for name, tensor in tensors}
+
+
+def _check_offsets(data: bytes) -> None:
+    """Raise UserError if tensors of a safetensors file share bytes: `deserialize` copies each."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    tensors = (entry for name, entry in header.items() if name != "__metadata__")
+    spans = [entry["data_offsets"] for entry in tensors]
+    if sum(end - start for start, end in spans) > len(data):
+        raise UserError("refused: its tensors overlap")
 
 
 def _safetensors_array(name: str, data: bytearray, shape: list[int], dtype: str) -> np.ndarray:

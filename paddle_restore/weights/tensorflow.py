@@ -19,11 +19,10 @@ from typing import Any, Union
 import numpy as np
 
 from paddle_restore.errors import UserError
-from paddle_restore.weights.unpickle import one_line, read_bytes
+from paddle_restore.weights.unpickle import MAX_NAME, check_total, one_line, read_bytes
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
-_MAX_NAME_LENGTH = 1000
 _MAX_ENTRIES = 100_000
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 19: "<f2"}
 # What training stores beside the weights: optimiser slots, their powers, counters.
@@ -85,10 +84,21 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         own, at = _varint(block, at)
         length, at = _varint(block, at)
         key = key[:shared] + block[at : at + own]
-        if len(key) > _MAX_NAME_LENGTH:
+        if len(key) > MAX_NAME:
             raise ValueError("a name that is too long")
         yield key, block[at + own : at + own + length]
         at += own + length
+
+
+def _apart(handles: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the handles of blocks. Raises ValueError where they are together larger than their file."""
+    left = size
+    for handle in handles:
+        _, at = _varint(handle, 0)
+        left -= _varint(handle, at)[0]
+        if left < 0:
+            raise ValueError("blocks that overlap")
+        yield handle
 
 
 def _entries(data: bytes) -> dict[str, dict[int, Any]]:
@@ -99,7 +109,7 @@ def _entries(data: bytes) -> dict[str, dict[int, Any]]:
     _, at = _varint(footer, 0)  # the meta index: offset, size
     _, at = _varint(footer, at)
     handles = (handle for _, handle in _block(data, footer[at:]))
-    pairs = itertools.chain.from_iterable(_block(data, handle) for handle in handles)
+    pairs = itertools.chain.from_iterable(_block(data, handle) for handle in _apart(handles, len(data)))
     entries = {key.decode(): dict(_message(value)) for key, value in itertools.islice(pairs, _MAX_ENTRIES)}
     if next(pairs, None):  # pointers to the same block can repeat
         raise ValueError("too many entries")
@@ -115,6 +125,8 @@ def _integer(fields: dict[int, Any], number: int, default: int = 0) -> int:
 
 def _shape(fields: dict[int, Any]) -> tuple[int, ...]:
     sides = [dict(_message(dim)).get(1, 0) for number, dim in _message(fields.get(2, b"")) if number == 2]
+    if len(sides) > 32:
+        raise ValueError("a shape of more than 32 sides")
     return tuple(side if side < 2**63 else -1 for side in sides)
 
 
@@ -149,6 +161,10 @@ def read_tensorflow(prefix: Union[str, Path]) -> dict[str, np.ndarray]:
         entries = {name: fields for name, fields in entries.items() if not _TRAINING.search(name)}
         numbers = {_integer(fields, 3) for fields in entries.values()}
         names = {number: f"{prefix}.data-{number:05d}-of-{_integer(header, 1, 1):05d}" for number in numbers}
+    if not names:
+        raise UserError(f"{index} names no weights, only what a training stores beside them")
     shards = {number: read_bytes(name) for number, name in names.items()}
     with one_line(prefix):
-        return {name: _variable(name, fields, shards) for name, fields in entries.items()}
+        state = {name: _variable(name, fields, shards) for name, fields in entries.items()}
+        check_total(state, sum(map(len, shards.values())))
+        return state

@@ -19,7 +19,7 @@ from typing import Any, Optional
 import numpy as np
 
 from paddle_restore.errors import UserError
-from paddle_restore.weights.machine import Machine, plain_key
+from paddle_restore.weights.machine import Machine, plain_shape
 from paddle_restore.weights.unpickle import PLAIN, STATES, bfloat16_to_float32
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -46,7 +46,8 @@ class _StorageType:
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
     """Return a view of the storage. The strides come from the file, so its whole reach is checked."""
-    if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0:
+    plain_shape((offset, *plain_shape(strides)[:31]))
+    if len(plain_shape(shape)) != len(strides):
         raise ValueError("a tensor's shape and strides")
     count = math.prod(shape)
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides))
@@ -77,8 +78,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch.Size": lambda sides=(): tuple(sides),
-    "torch.device": lambda *words: str(words),
-    "collections.Counter": lambda counts=(): {plain_key(key): count for key, count in dict(counts).items()},
+    "torch.device": lambda *_: "a device",
+    "collections.Counter": lambda counts=(): dict(counts) if isinstance(counts, dict) else {},
 }
 _ANY = np.zeros(0, np.float32)
 _WITHOUT_DATA: dict[str, Callable[..., Any]] = {
@@ -165,7 +166,10 @@ def read_old(data: bytes) -> Any:
 
     Machine(_WITHOUT_DATA, STATES, record).run(stream)
     storages = {}
-    for key in _read_pickle(stream):
+    keys = _read_pickle(stream)
+    if not all(isinstance(key, str) for key in keys):
+        raise ValueError("the keys of its storages are no text")
+    for key in keys:
         storage_type, count = types[key]
         position = stream.tell()
         if int.from_bytes(stream.read(8), "little") != count:

@@ -17,7 +17,10 @@ from typing import Any, Literal, Union
 import numpy as np
 
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.weights.machine import DAMAGE, Machine, plain_key
+from paddle_restore.weights.machine import DAMAGE, Machine, plain_key, plain_shape
+
+MAX_NAME = 1000
+"""Characters of a parameter's name."""
 
 _NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 
@@ -26,8 +29,9 @@ class _Dtype:
     """A NumPy dtype in a pickle. The call gives its code, the state its byte order."""
 
     def __init__(self, code: str, *_: Any):
-        if code not in _NUMBERS:
-            raise UserError(f"refused: arrays of type {str(code)[:20]!r}; only numbers are weights")
+        if not isinstance(code, str) or code not in _NUMBERS:
+            shown = code[:20] if isinstance(code, str) else type(code).__name__
+            raise UserError(f"refused: arrays of type {shown!r}; only numbers are weights")
         self.code = code
 
     def set_order(self, state: tuple) -> int:
@@ -36,13 +40,11 @@ class _Dtype:
         return 0
 
     def array(self, data: Union[bytes, str], shape: tuple, order: Literal["C", "F"] = "C") -> np.ndarray:
-        if isinstance(data, str):  # written by Python 2
-            data = data.encode("latin1")
-        if len(shape) > 32 or any(type(side) is not int or side < 0 for side in shape):
-            raise ValueError("an invalid shape")
-        needed = math.prod(shape) * int(self.code[1:])
+        needed = math.prod(plain_shape(shape)) * int(self.code[1:])
         if needed != len(data):
             raise UserError(f"an array claims shape {shape}, {needed} bytes, but holds {len(data)} bytes")
+        if isinstance(data, str):  # written by Python 2
+            data = data.encode("latin1")
         return np.frombuffer(data, np.dtype("<" + self.code)).reshape(shape, order=order)
 
 
@@ -67,8 +69,8 @@ def _tuple(items: tuple = ()) -> Any:
 
 def _encode(text: str, encoding: str) -> bytes:
     """Return bytes as protocol 2 writes them."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes as {encoding}")
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise ValueError("bytes in another form than that of protocol 2")
     return text.encode("latin1")
 
 
@@ -162,4 +164,28 @@ def load_pickle(path: Union[str, PathLike]) -> Any:
     """
     data = read_bytes(path)
     with one_line(path):
-        return parse_pickle(data)
+        value = parse_pickle(data)
+        check_total(value, len(data))
+        return value
+
+
+def check_total(value: Any, size: int) -> None:
+    """Raise UserError if the arrays in a checkpoint are together much larger than its file of `size` bytes.
+
+    Names can share an array, and arrays a storage. What is done for each name, such as a copy, would add up
+    to any amount. Names of more than `MAX_NAME` characters are refused too: error lines show them.
+    """
+    left = 4 * size + 1_000_000
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        for name, array in part.items() if isinstance(part, dict) else ():
+            if isinstance(name, str) and len(name) > MAX_NAME:
+                raise UserError(f"refused: it has a name of {len(name)} characters")
+            if isinstance(array, np.ndarray):
+                left -= array.nbytes
+            elif isinstance(array, dict):
+                left -= 64
+                parts.append(array)
+            if left < 0:
+                raise UserError("refused: its arrays are together larger than the file that holds them")

@@ -81,10 +81,27 @@ except UserError as error:
 
 
 def test_our_formats():
-    assert [one.name for one in all_formats()] == ["png", "jpg", "tif", "webp", "bmp"]
+    names = ["png", "jpg", "tif", "webp", "avif", "bmp", "heic", "jp2", "jxl"]
+    assert [one.name for one in all_formats()] == names
     assert [one.name for one in output_formats()] == ["png", "jpg", "tif", "webp"]
-    assert titles(all_formats()) == "PNG, JPEG, TIFF, WebP or BMP"
-    assert suffixes() == [".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"]
+    assert titles(all_formats()) == "PNG, JPEG, TIFF, WebP, AVIF, BMP, HEIC, JPEG 2000 or JPEG XL"
+    assert suffixes() == [
+        *(
+            ".avif",
+            ".bmp",
+            ".heic",
+            ".heif",
+            ".hif",
+            ".j2c",
+            ".j2k",
+            ".jfif",
+            ".jp2",
+            ".jpe",
+            ".jpeg",
+            ".jpf",
+        ),
+        *(".jpg", ".jpx", ".jxl", ".mpo", ".png", ".tif", ".tiff", ".webp"),
+    ]
     assert [one.mime for one in output_formats()] == ["image/png", "image/jpeg", "image/tiff", "image/webp"]
 
 
@@ -100,7 +117,12 @@ def test_no_two_formats_claim_the_same_files():
             assert not is_raw(path)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+def test_formats_that_are_only_read_name_another():
+    for one in all_formats():
+        assert one.write or FORMATS[one.instead] in output_formats()
+
+
+@pytest.mark.parametrize("name", [one.name for one in all_formats() if one.write])
 def test_a_format_holds_what_the_table_says(tmp_path, name):
     kind, picture = FORMATS[name], np.random.default_rng(0).integers(0, 2**16, (6, 8, 4)).astype(np.uint16)
     path = tmp_path / f"a.{name}"

@@ -252,7 +252,10 @@ def test_a_folder_of_both_kinds(night, tmp_path, capsys):
         Preprocess(),
     )
     pictures.raw = restorer()
-    assert restore_files(pictures, options(folder, output=tmp_path / "out", compare=tmp_path / "compare.png"))
+    assert (
+        restore_files(pictures, options(folder, output=tmp_path / "out", compare=tmp_path / "compare.png"))
+        == 0
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["day.png", "night.dng"]
     half = read_image(tmp_path / "out/day.png") / read_image(folder / "day.png").clip(1)
     assert np.median(half) == pytest.approx(0.5, abs=0.01)

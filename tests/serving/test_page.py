@@ -151,6 +151,36 @@ def test_the_raw_example_by_keyboard_with_a_ratio_of_ones_own(page):
     assert page.evaluate("() => document.activeElement.id") == "result-title"
 
 
+def test_the_slider_starts_from_the_exposure_and_shows_it(page, service):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/preview" in request.url else None)
+    page.click("#example-raw")
+    expect(page.locator("#exposure")).to_be_visible(timeout=PATIENCE)
+    shown = page.locator("#ratio-value").inner_text()
+    chosen = float(shown.removeprefix("× "))
+    assert 25 < chosen < 100  # the example was exposed 50 times too dark
+    position = float(page.locator("#ratio").input_value())
+    assert 300 ** (position / 100) == pytest.approx(chosen, rel=0.06)
+    assert page.locator("#exposure").evaluate("one => one.naturalWidth") == 768
+    page.click("#restore")
+    expect(page.locator("#before")).to_be_visible(timeout=PATIENCE)
+    used = float(page.locator("#facts").inner_text().split("amplified ×")[1])
+    assert used == pytest.approx(chosen, abs=0.5)
+    assert len(asked) == 1  # "before" is the preview that is there already
+    page.focus("#ratio")
+    page.keyboard.press("Home")
+    expect(page.locator("#ratio-own")).to_be_checked()
+    expect(page.locator("#ratio-value")).to_have_text("× 1.0")
+    darker = page.locator("#exposure").evaluate("one => getComputedStyle(one).filter")
+    factor = float(darker.removeprefix("brightness(").removesuffix(")"))
+    assert factor == pytest.approx(chosen ** (-1 / 2.2), rel=0.02)
+    page.check("#ratio-auto")
+    expect(page.locator("#ratio-value")).to_have_text(shown)
+    assert float(page.locator("#ratio").input_value()) == position
+    page.click("#example-picture")  # no raw file, no preview of one
+    expect(page.locator("#exposure")).to_be_hidden()
+
+
 def test_a_strength_by_keyboard_in_both_languages(page, files):
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/v1/restore" in request.url else None)

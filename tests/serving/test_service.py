@@ -143,7 +143,12 @@ def test_a_preview_has_the_colours_of_the_file(service, tmp_path, mode, shown):
         ({**PICTURE, "depth": "12"}, "a.png", 422, "depth: must be 8 or 16"),
         (RAW, "a.png", 415, "a.png: is a picture, and sid_unet restores raw files"),
         (PICTURE, "a.dng", 415, "a.dng: is a raw file, and mirnet_v2_small restores pictures"),
-        (PICTURE, b"hello, world", 415, "the file: is no PNG, JPEG, TIFF, WebP or BMP"),
+        (
+            PICTURE,
+            b"hello, world",
+            415,
+            "the file: is no PNG, JPEG, TIFF, WebP, AVIF, BMP, HEIC, JPEG 2000 or JPEG XL",
+        ),
         (RAW, b"hello, world", 422, "the file: cannot be read ("),
         (PICTURE, b"\x89PNG\r\n\x1a\n", 422, "the file: cannot be read as a picture"),
         (PICTURE, "large.png", 413, "large.png: has 1000x1001 = 1.0 million pixels, and the limit here is 1"),

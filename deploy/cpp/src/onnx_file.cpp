@@ -13,16 +13,17 @@ namespace {
 
 constexpr uint64_t LARGEST = uint64_t{1} << 31;  // protobuf's own limit
 
-enum Kind { MODEL, TRAINING, FUNCTION, GRAPH, NODE, ATTRIBUTE, SPARSE, TENSOR };
+enum Kind { MODEL, TRAINING, FUNCTION, GRAPH, NODE, ATTRIBUTE, SPARSE, TENSOR, OPERATORS };
 
-// Fields of onnx.proto that lead to tensors: message, field number -> message.
+// Fields of onnx.proto that lead to tensors, and the sets of operators: message, field number -> message.
 const std::map<std::pair<Kind, uint64_t>, Kind> INSIDE = {
-    {{MODEL, 7}, GRAPH},       {{MODEL, 20}, TRAINING},  {{MODEL, 25}, FUNCTION},   {{TRAINING, 1}, GRAPH},
+    {{MODEL, 7}, GRAPH},       {{MODEL, 8}, OPERATORS},  {{MODEL, 20}, TRAINING},  {{MODEL, 25}, FUNCTION},   {{TRAINING, 1}, GRAPH},
     {{TRAINING, 2}, GRAPH},    {{FUNCTION, 7}, NODE},    {{FUNCTION, 11}, ATTRIBUTE}, {{GRAPH, 1}, NODE},
     {{GRAPH, 5}, TENSOR},      {{GRAPH, 15}, SPARSE},    {{NODE, 5}, ATTRIBUTE},    {{ATTRIBUTE, 5}, TENSOR},
     {{ATTRIBUTE, 6}, GRAPH},   {{ATTRIBUTE, 10}, TENSOR}, {{ATTRIBUTE, 11}, GRAPH}, {{ATTRIBUTE, 22}, SPARSE},
     {{ATTRIBUTE, 23}, SPARSE}, {{SPARSE, 1}, TENSOR},    {{SPARSE, 2}, TENSOR}};
-constexpr uint64_t EXTERNAL_DATA = 13, DATA_LOCATION = 14;
+constexpr uint64_t EXTERNAL_DATA = 13, DATA_LOCATION = 14, VERSION = 2;
+constexpr uint64_t VERSION_LARGEST = 1000;  // OpenVINO counts up to it; there were 25 in 2026
 
 struct NotOnnx : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -68,6 +69,9 @@ bool refers_to_other_files(const std::string& content) {
             if (kind == TENSOR) {
                 if (field.number == EXTERNAL_DATA) return true;
                 if (field.number == DATA_LOCATION && (field.is_bytes || field.value != 0)) return true;
+            } else if (kind == OPERATORS) {
+                if (field.number == VERSION && (field.is_bytes || field.value > VERSION_LARGEST))
+                    throw NotOnnx("no such version");
             } else if (const auto inner = INSIDE.find({kind, field.number});
                        inner != INSIDE.end() && field.is_bytes) {
                 pending.emplace_back(inner->second, field.bytes);

@@ -1,6 +1,7 @@
 #include "restore.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "errors.h"
 
@@ -52,6 +53,33 @@ void blend(std::vector<float>& input, const float* output, float strength) {
     for (size_t i = 0; i < input.size(); ++i) input[i] += strength * (output[i] - input[i]);
 }
 
+// Of 0 to 1 linearly from `low` to `high`.
+float ramp(float value, float low, float high) { return std::clamp((value - low) * (1 / (high - low)), 0.0f, 1.0f); }
+
+// Make the overexposed parts of a picture of a mosaic white: paddle_restore/data/highlights.py says why and how.
+template <typename T>
+void whiten(const Source& source, cv::Mat& pixels) {
+    const float white = source.white() * (sizeof(T) == 1 ? 255.0f : 65535.0f);
+    const cv::Mat cells = source.darkest_colours();
+    const auto inside = [](int at, int side) {  // by reflection
+        return at < 0 ? std::min(-at, side - 1) : at < side ? at : std::max(0, 2 * side - 2 - at);
+    };
+    for (int y = 0; y < cells.rows; ++y)
+        for (int x = 0; x < cells.cols; ++x) {
+            float sum = 0;
+            for (int down = -1; down <= 1; ++down)
+                for (int right = -1; right <= 1; ++right)
+                    sum += std::min(2.0f, cells.at<float>(inside(y + down, cells.rows), inside(x + right, cells.cols)));
+            const float weight = ramp(sum / 9, 0.9f, 1.0f) * ramp(cells.at<float>(y, x), 0.4f, 0.7f);
+            if (weight == 0) continue;
+            for (int row = 2 * y; row < std::min(2 * y + 2, pixels.rows); ++row)
+                for (int at = 3 * 2 * x; at < std::min(3 * (2 * x + 2), 3 * pixels.cols); ++at) {
+                    T& value = pixels.ptr<T>(row)[at];
+                    value = static_cast<T>(std::nearbyint(value + weight * (white - value)));
+                }
+        }
+}
+
 }  // namespace
 
 Picture restore(Network& network, const Spec& spec, const Picture& input, const Levels& levels,
@@ -85,6 +113,8 @@ Picture restore(Network& network, const Spec& spec, const Picture& input, const 
             assembly.put(values);
             ++tiles;
         }
+    if (spec.raw() && output.pixels.size() == input.pixels.size())
+        depth == 8 ? whiten<uint8_t>(source, output.pixels) : whiten<uint16_t>(source, output.pixels);
     if (alpha) pass_alpha_on(input.pixels, output.pixels);
     return output;
 }

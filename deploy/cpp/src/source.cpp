@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace {
@@ -45,6 +46,7 @@ std::vector<int64_t> reflected(int64_t start, int64_t count, int64_t length) {
 Source::Source(const Spec& spec, const Picture& picture, const Levels& levels)
     : spec_(spec),
       values_(spec.raw() ? whole_cells(picture.pixels) : picture.pixels),
+      levels_(levels),
       table_(table_of(spec, picture.depth(), levels)) {}
 
 std::vector<float> Source::window(int64_t top, int64_t left, int64_t tall, int64_t wide) const {
@@ -56,6 +58,24 @@ std::vector<float> Source::window(int64_t top, int64_t left, int64_t tall, int64
             for (const int64_t x : columns) *to++ = at(channel, y, x);
     return planes;
 }
+
+cv::Mat Source::darkest_colours() const {
+    const float black = static_cast<float>(levels_.black), gain = static_cast<float>(1 / (levels_.white - levels_.black));
+    const float factor = spec_.clip ? static_cast<float>(std::max(levels_.ratio, 1.0)) : 1.0f;
+    cv::Mat cells(values_.rows / 2, values_.cols / 2, CV_32F);
+    for (int y = 0; y < cells.rows; ++y) {
+        const auto light = [&](int row, int column) {
+            return std::clamp((values_.at<uint16_t>(2 * y + row, column) - black) * gain, 0.0f, 1.0f);
+        };
+        for (int x = 0; x < cells.cols; ++x) {
+            const float green = (light(0, 2 * x + 1) + light(1, 2 * x)) / 2;
+            cells.at<float>(y, x) = factor * std::min({light(0, 2 * x), green, light(1, 2 * x + 1)});
+        }
+    }
+    return cells;
+}
+
+float Source::white() const { return static_cast<float>(std::pow(std::min(levels_.ratio, 1.0), 1 / 2.2)); }
 
 float Source::at(int64_t channel, int64_t y, int64_t x) const {
     int64_t place;

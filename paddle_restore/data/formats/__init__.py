@@ -20,7 +20,7 @@ from paddle_restore.registry import Registry
 DEFAULT = "png"
 """Name of the format that restored raw files are written in."""
 
-START = 16
+START = 64
 """Bytes at the beginning of a file that tell its format."""
 
 RAW_SUFFIXES = (
@@ -39,7 +39,11 @@ class CannotHold(Exception):
 
 
 class OpenPicture(Protocol):
-    """A picture file whose header was read. All members may raise any exception if the file is broken."""
+    """A picture file whose header was read. All members may raise any exception if the file is broken.
+
+    It may have a list `notes` of what its user has to know after `decode`, each continuing the file's name,
+    such as "has a gain map, which is left out".
+    """
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,7 +59,8 @@ class OpenPicture(Protocol):
     def metadata(self) -> Metadata: ...
 
     def decode(self) -> np.ndarray:
-        """Return the stored pixels: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+        """Return the stored pixels: (H, W), (H, W, 2) grey with opacity, (H, W, 3) RGB or (H, W, 4) RGBA,
+        uint8 or uint16.
 
         Raises NotSupported.
         """
@@ -63,8 +68,9 @@ class OpenPicture(Protocol):
 
 
 Writer = Callable[[BinaryIO, np.ndarray, Metadata, Optional[int]], None]
-"""Writes (file, image, metadata, quality): an (H, W), (H, W, 3) or, in a format with alpha, (H, W, 4) image
-of uint8, or uint16 in a format with 16 bits. `quality` is 1 to 100 or None. Raises CannotHold."""
+"""Writes (file, image, metadata, quality): an (H, W), (H, W, 3) or, in a format with alpha, (H, W, 2) or
+(H, W, 4) image of uint8, or uint16 in a format with 16 bits. `quality` is 1 to 100 or None. Raises
+CannotHold."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class Format:
     magic          regular expression that the first START bytes match
     open           reads the header. Raises NotSupported, or any exception if the file is broken
     write          None if the format is only read
+    selections     holds a saved selection beside the colours
+    instead        name of the format for restored pictures where this one is only read
     depths         bits per channel
     alpha          holds an opacity channel
     offered        commands and the service offer it by name; otherwise only an output's name can ask for it
@@ -91,6 +99,8 @@ class Format:
     write: Optional[Writer]
     depths: tuple[int, ...] = (8,)
     alpha: bool = False
+    selections: bool = False
+    instead: str = DEFAULT
     offered: bool = True
     raw_container: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
 
 from paddle_restore.data.formats import Format, add_format
@@ -9,7 +10,11 @@ from paddle_restore.data.pillow import PillowPicture, pillow_writer
 
 
 class BmpPicture(PillowPicture):
-    has_alpha = False  # the fourth byte is mostly unused
+    def decode(self) -> np.ndarray:
+        pixels = super().decode()
+        # A fourth byte that says nothing is mostly 0.
+        unused = pixels.ndim == 3 and pixels.shape[2] == 4 and not pixels[..., 3].any()
+        return pixels[..., :3] if unused else pixels
 
 
 add_format(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +23,9 @@ except ImportError:
 
 # Set for fp32 too: on a CPU that has bf16, OpenVINO computes in bf16 by default.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+OPENING_SECONDS = 120
+"""OpenVINO never ends on some damaged graphs. The largest of ours opens in a few seconds."""
 
 
 class Network:
@@ -43,7 +50,13 @@ class Network:
         self._lock = threading.Lock()
         content = read_onnx(path)
         try:
-            self._model = core.compile_model(core.read_model(content, b""), target, config)
+            self._model = _within(
+                OPENING_SECONDS, lambda: core.compile_model(core.read_model(content, b""), target, config)
+            )
+        except TimeoutError:
+            raise UserError(
+                f"{path}: OpenVINO has not opened it within {OPENING_SECONDS} s; export it again"
+            ) from None
         except RuntimeError as error:
             reason = line_of(error, 200)
             raise UserError(f"{path}: OpenVINO cannot load it ({reason}); export it again") from None
@@ -54,3 +67,20 @@ class Network:
         # The next call, of any thread, writes to the memory of this result.
         with self._lock:
             return self._model(arrays)[0].copy()
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """Return `function()`. Raises TimeoutError after `seconds`; its thread goes on in the background."""
+    result: Future = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return result.result(seconds)
+    except FutureTimeout:
+        raise TimeoutError from None

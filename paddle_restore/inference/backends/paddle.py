@@ -11,9 +11,10 @@ import paddle
 from paddle import inference
 
 from paddle_restore.devices import check_device, gpu_number, is_gpu
-from paddle_restore.errors import UserError
+from paddle_restore.errors import UserError, line_of
 from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.package import Package
+from paddle_restore.inference.paddle_file import check_program
 
 # Paddle 3.3.1 stores leaky_relu's slope as a double. oneDNN's fusion of a convolution with an activation
 # (or concatenation) reads it as a float, and the process ends in a segmentation fault on SID and MIRNetV2.
@@ -43,6 +44,7 @@ class Network:
             raise UserError(
                 f"{folder}: the name is not in this locale's encoding; set LC_ALL=C.UTF-8, or rename it"
             ) from None
+        check_program(files[0])
         self.threads = threads
         self.name = "Paddle Inference" if precision == "fp32" else f"Paddle Inference {precision}"
         self.config = config = inference.Config(*map(str, files))
@@ -54,8 +56,8 @@ class Network:
             self._use_cpu(precision)
         try:
             self._predictor: Any = inference.create_predictor(config)
-        except (RuntimeError, ValueError, MemoryError, SystemError) as error:
-            reason = " ".join(str(error).strip().splitlines()[-1:])
+        except Exception as error:  # its errors share no class: map::at of a damaged program is an IndexError
+            reason = line_of(str(error).strip().splitlines()[-1:], 200)
             if precision != "fp32":
                 raise UserError(
                     f"{folder}: Paddle Inference cannot run it in {precision} ({reason}); "

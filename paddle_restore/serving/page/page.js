@@ -1,4 +1,5 @@
 import { compare, showSlider, view } from "./compare.js";
+import { askExposure, fetchedPreview, showRatio, stopAsking, wantedRatio } from "./exposure.js";
 import { cancel, send } from "./request.js";
 import { $, hasText, chooseLanguage, chosenLanguage, saved, text } from "./language.js";
 
@@ -83,6 +84,8 @@ function showModel() {
   $("ratio-options").hidden = !(one && one.input === "raw");
   $("strength-option").hidden = !(one && one.max_strength);
   if (one && one.max_strength) $("strength").max = 100 * one.max_strength;
+  const raw = chosen && one && one.input === "raw" && one.suffixes.includes(suffix(chosen.name));
+  askExposure(raw ? chosen : null, raw ? one.name : null, authorisation());
 }
 
 function suffix(name) {
@@ -100,18 +103,6 @@ function chooseModel() {
     $("model").value = other.name;
   }
   showModel();
-}
-
-function ratio() {
-  // The slider goes from 1 to 300 by equal factors.
-  const value = 300 ** ($("ratio").value / 100);
-  return value < 10 ? value.toFixed(1) : value.toFixed(0);
-}
-
-function showRatio() {
-  $("ratio").disabled = $("ratio-auto").checked;
-  $("ratio-value").textContent = $("ratio-auto").checked ? "" : `× ${ratio()}`;
-  $("ratio").setAttribute("aria-valuetext", `× ${ratio()}`);
 }
 
 function showStrength() {
@@ -164,7 +155,8 @@ async function restore(event) {
   if (chosen.size > limits.bytes)
     return showError("large", "", { size: megabytes(chosen.size), limit: Math.floor(limits.bytes / 1e6) });
   const file = chosen;
-  const wanted = one.input === "raw" && $("ratio-own").checked ? ratio() : "auto";
+  const wanted = one.input === "raw" ? wantedRatio() : "auto";
+  stopAsking();
   const parameters = { model: one.name, ratio: wanted, format: "png", depth: "16" };
   if (one.max_strength) parameters.strength = $("strength").value / 100;
   await work(async () => {
@@ -214,6 +206,8 @@ function progress(share, textOf) {
 /** Return the file where the browser can show it, else the service's preview; null where there is none. */
 async function original(file, one, used) {
   if (one.input === "picture" && (await canShow(file))) return file;
+  const fetched = fetchedPreview(file, one.name, used);
+  if (fetched) return fetched;
   const parameters = used ? { model: one.name, ratio: used } : { model: one.name };
   try {
     const fetching = () => progress(null, () => text("receiving"));
@@ -311,8 +305,6 @@ $("example-picture").addEventListener("click", () => chooseExample("example.png"
 $("example-raw").addEventListener("click", () => chooseExample("example.dng"));
 $("model").addEventListener("change", showModel);
 $("token").addEventListener("change", loadModels);
-for (const id of ["ratio-auto", "ratio-own"]) $(id).addEventListener("change", showRatio);
-$("ratio").addEventListener("input", showRatio);
 $("strength").addEventListener("input", showStrength);
 $("form").addEventListener("submit", restore);
 $("cancel").addEventListener("click", cancel);
