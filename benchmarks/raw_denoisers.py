@@ -25,7 +25,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Optional
 
@@ -181,7 +181,11 @@ class Scene:
         return float(of_mosaic), self.score_developed(self.developed(planes))
 
     def score_developed(self, picture: np.ndarray) -> float:
-        return evaluate(picture, self.developed(self.clean), ("psnr_uint8",))["psnr_uint8"]
+        return evaluate(picture, self._reference, ("psnr_uint8",))["psnr_uint8"]
+
+    @cached_property
+    def _reference(self) -> np.ndarray:
+        return self.developed(self.clean)
 
 
 def scenes(set: Set, folder: Path) -> Iterator[Scene]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 # Before Paddle: 2.6.2 exports its own zlib. Pillow and OpenCV would use it and could not read PNG.
 import zlib  # noqa: F401
 from importlib import import_module
@@ -27,6 +30,19 @@ __all__ = ["__version__", *_LAZY]
 
 def __getattr__(name: str):
     if name in _LAZY:
+        _import_paddle()
         value = globals()[name] = getattr(import_module(_LAZY[name]), name)
         return value
     raise AttributeError(f"module 'paddle_restore' has no attribute {name!r}")
+
+
+def _import_paddle() -> None:
+    """Import Paddle without its advice on a compiler cache, and keep the root logger, which it changes."""
+    import_module("paddle_restore.devices")  # reads OMP_NUM_THREADS before Paddle sets it
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No ccache found")
+        import_module("paddle")
+    root.handlers[:] = handlers
+    root.setLevel(level)

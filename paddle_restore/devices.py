@@ -90,3 +90,11 @@ def thread_count() -> int:
     Paddle's launcher sets OMP_NUM_THREADS to 1 for its processes where the user has not set it.
     """
     return int(_OMP_NUM_THREADS or len(os.sched_getaffinity(0)))
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a child process: with the user's OMP_NUM_THREADS, and not Paddle's."""
+    environment = dict(os.environ)
+    if _OMP_NUM_THREADS is None:
+        environment.pop("OMP_NUM_THREADS", None)
+    return environment

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.errors import UserError, did_you_mean, line_of, shortened
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,8 +48,9 @@ def _describe(error: ValidationError, section: str) -> str:
     place = ".".join(filter(None, [section, *map(str, first["loc"])]))
     if first["type"] == "unknown_key":
         key = ".".join(filter(None, [place, str(first["ctx"]["key"])]))
-        return f"unknown key {key!r}{first['ctx']['hint']}"
+        return f"unknown key {shortened(key)}{first['ctx']['hint']}"
     if first["type"] == "missing":
         return f"key {place!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message} (got {first['input']!r})" if place else message
+    message = line_of(message, 300)
+    return f"{place}: {message} (got {shortened(first['input'])})" if place else message

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.conftest import ROOT
+
 CODE = """
 import os, threading
 from paddle_restore.quiet import quiet, say
@@ -37,3 +39,28 @@ def test_two_threads_are_quiet_and_our_lines_arrive():
         "error: afterwards",
         "no longer quiet",
     ]
+
+
+def test_importing_from_the_package_prints_nothing_and_keeps_the_root_logger():
+    """Paddle's import advises to install a compiler cache, and sets the root logger to INFO."""
+    program = """
+import logging
+before = logging.getLogger().handlers[:], logging.getLogger().level
+from paddle_restore import Restorer, create_model
+assert (logging.getLogger().handlers, logging.getLogger().level) == before
+import sys
+assert "paddle" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_export_prints_nothing_of_paddles_source(tmp_path):
+    program = f"""
+from paddle_restore import create_model
+from paddle_restore.inference.export import export
+from paddle_restore.inference.package import Preprocess
+export(create_model("mirnet_v2_small", width=8, groups=[1]), {str(tmp_path / "out")!r}, "small", Preprocess())
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -297,6 +297,7 @@ def compare_refusals(comparison: Comparison) -> None:
         (work, good, [], "is not an exported model"),
         (deep, good, [], "is broken"),
         (latent, good, [], "draws noise"),
+        (model("mosaic", spec={"input": "bayer", "output": "mosaic"}), mosaic, [], "restores raw frames"),
         (model("format", format=2), good, [], "format 1"),
         (model("scale", spec={"scale": 10**9}), good, [], "scale is out of range"),
         (model("large", spec={"scale": 4096}), good, [], "gave no picture|the limit is 500 million"),

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from paddle_restore import devices
 from paddle_restore.arithmetic import ceil_div, round_up
 from paddle_restore.devices import gpu_number, is_gpu, use_device
 from paddle_restore.errors import UserError
@@ -49,7 +50,7 @@ def measure_apart(**options: Any) -> dict[str, Any]:
 def child_environment() -> dict[str, str]:
     """Return the environment in which a child process imports this copy of the package."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
+    return {**devices.child_environment(), "PYTHONPATH": path}
 
 
 def measure(

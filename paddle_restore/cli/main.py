@@ -165,7 +165,7 @@ def overview() -> str:
 class Parser(argparse.ArgumentParser):
     """Reports a wrong option in one line, like every other mistake, and names the nearest one."""
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             word = unknown[0].partition("=")[0]

@@ -20,7 +20,7 @@ class _Pipe(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def, override]
+    def write(self, data) -> int:
         try:
             return os.write(self._descriptor, data)
         except BrokenPipeError:

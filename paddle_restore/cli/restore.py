@@ -21,7 +21,7 @@ from paddle_restore.cli.common import (
 from paddle_restore.data.colour_spaces import COLOUR_SPACES
 from paddle_restore.data.formats import output_formats
 from paddle_restore.data.raw_options import RawOptions
-from paddle_restore.devices import thread_count, use_device
+from paddle_restore.devices import use_device
 
 if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
@@ -108,7 +108,7 @@ class Predict:
         model = load_model(config, args.weights)
         tiling = Tiling(args.tile, args.memory)
         averaging, batch_size = averaging_of(args), args.batch_size
-        network = EagerNetwork(model)
+        network = EagerNetwork(model, args.threads)
         forward = Forward(network, model.spec, averaging, tiling, batch_size, strength=args.strength)
         preprocess, metrics = preprocess_of(config), config.eval.metrics
         return _restore(Restorer.of(forward, preprocess, metrics, args.camera), args)
@@ -150,6 +150,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--memory", type=float, default=1.0, metavar="GB", help="working memory that --tile auto may use"
     )
     parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="of the network on a CPU (default: OMP_NUM_THREADS, or all cores)",
+    )
+    parser.add_argument(
         "--batch_size", type=positive, default=1, metavar="N", help="tiles or small pictures at once"
     )
 
@@ -173,7 +179,9 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         "--colour_space",
         choices=list(COLOUR_SPACES),
         default="srgb",
-        help="of pictures that are developed from restored raw frames; its profile is written along",
+        metavar="NAME",
+        help="of pictures that are developed from restored raw frames; its profile is written along "
+        f"({', '.join(COLOUR_SPACES)}; default: srgb)",
     )
     parser.add_argument(
         "--depth",
@@ -203,6 +211,8 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
         help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
+    for level in ("black_level", "white_level"):
+        parser.add_argument(f"--{level}", type=_level, metavar="N", help="replaces the value of raw files")
     parser.add_argument("--skip_existing", action="store_true", help="skip files whose picture exists")
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help="append a line of JSON for every file to this one"
@@ -233,6 +243,16 @@ def _ratio(text: str) -> Optional[float]:
     return value
 
 
+def _level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError("must be a sensor value, 0 or more")
+    return value
+
+
 def _open(
     args: argparse.Namespace, model: Union[str, Path, None], weights: Optional[Path] = None
 ) -> Restorer:
@@ -242,14 +262,17 @@ def _open(
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging
     return Restorer(
-        model, weights, *options, threads=thread_count(), strength=args.strength, camera=args.camera
+        model, weights, *options, threads=args.threads, strength=args.strength, camera=args.camera
     )
 
 
 def _restore(restorer: Restorer, args: argparse.Namespace, recorder: Optional[Recorder] = None) -> int:
     from paddle_restore.inference.pipeline import FileOptions, restore_files
 
-    if args.amplifier_m:
-        restorer.preprocess = restorer.preprocess.model_copy(update={"amplifier_m": args.amplifier_m})
+    names = ("amplifier_m", "black_level", "white_level")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for one in (restorer, restorer.raw):
+        if one:
+            one.preprocess = one.preprocess.model_copy(update=given)
     options = FileOptions(**{field.name: getattr(args, field.name) for field in fields(FileOptions)})
     return restore_files(restorer, options, recorder)

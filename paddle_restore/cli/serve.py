@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         action="extend",
-        metavar="DIR",
-        help="exported folders; every worker opens them all (default: the networks for noisy pictures and "
-        "raw files that come with the package)",
+        metavar="[NAME=]DIR",
+        help="exported folders, which every worker opens; NAME is how clients choose one (default: the "
+        "networks for noisy pictures and raw files that come with the package)",
     )
     parser.add_argument("--host", default=Settings.host, help="default: this machine only (%(default)s)")
     parser.add_argument(

@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from paddle_restore.engine.signals import STOPPED, Stopped, StopRequest
+    from paddle_restore.engine.signals import STOPPED, Stopped, StopRequest, end_with_launcher
 
+    end_with_launcher()
     stop = StopRequest()
     if not args.dry_run:
         stop.listen()  # before Paddle is imported, which can take seconds

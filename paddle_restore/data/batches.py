@@ -13,8 +13,9 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Optional
 
@@ -205,22 +206,72 @@ def _from_workers(samples: Samples, keys: _Batches, workers: int) -> Iterator[di
         worker_init_fn=_obey_only_parent,
     )
     before = set(multiprocessing.active_children())
-    with _sigterm_blocked():
+    with _signals_blocked(), _own_sigchld():
         stream = iter(loader)
     processes = set(multiprocessing.active_children()) - before
+    finished = threading.Event()
+    threading.Thread(target=_wake_when_one_dies, args=(stream, processes, finished), daemon=True).start()
     try:
-        yield from stream
-    except SystemError:  # what Paddle raises when a worker died
-        raise UserError(_describe_dead_worker(processes)) from None
+        while True:
+            if _one_has_died(processes):
+                raise UserError(_describe_dead_worker(processes))
+            try:
+                batch = next(stream)
+            except StopIteration:
+                break
+            except Exception:  # of any type, if the loader's worker has died
+                if _one_has_died(processes):
+                    raise UserError(_describe_dead_worker(processes)) from None
+                raise
+            yield batch
+    finally:
+        finished.set()
+
+
+def _one_has_died(processes: set[BaseProcess]) -> bool:
+    """Whether a worker has ended. While batches are left, none ends by itself."""
+    return bool(wait([process.sentinel for process in processes], timeout=0))
+
+
+def _wake_when_one_dies(stream: Any, processes: set[BaseProcess], finished: threading.Event) -> None:
+    """Stop the loader's queue when a worker dies, so that the main process does not wait for its batch.
+
+    The main process waits in C++ code, which no exception interrupts, and another worker may wait for a lock
+    that the dead one held.
+    """
+    wait([process.sentinel for process in processes])
+    while not finished.wait(1):
+        with suppress(Exception):
+            stream._blocking_queue.kill()
 
 
 @contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """Start processes inside the block in which no thread, also of a library, takes SIGTERM."""
+def _own_sigchld() -> Iterator[None]:
+    """Undo what the block sets for SIGCHLD: Paddle's handler raises wherever the main thread is.
+
+    That can be inside a step, an evaluation or a checkpoint. A dead worker is found when the next batch is
+    asked for.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Start processes inside the block in which no thread, also of a library, takes SIGTERM.
+
+    SIGCHLD waits too, until its handler is the own one again.
+    """
     if not hasattr(signal, "sigtimedwait"):  # not Linux
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     try:
         yield
     finally:

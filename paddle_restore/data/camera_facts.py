@@ -13,7 +13,7 @@ import numpy as np
 import rawpy
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
-from paddle_restore.data.dng_file import SHORT, SRATIONAL, directory
+from paddle_restore.data.dng_file import RATIONAL, SHORT, SRATIONAL, directory
 from paddle_restore.data.metadata import (
     NO_METADATA,
     Metadata,
@@ -26,6 +26,7 @@ from paddle_restore.data.raw_metadata import raw_metadata
 
 UNIQUE_MODEL, NEUTRAL, WHITE_XY, SERIAL_NUMBER = 50708, 50728, 50729, 50735
 _COLOUR_MATRIX, _ILLUMINANT, _D65 = 50721, 50778, 21
+_SCALE = 50718  # of width and height, which makes pixels square
 _DNG_VERSION, _ACTIVE_AREA, _CROP_ORIGIN, _CROP_SIZE = 50706, 50829, 50719, 50720
 
 _COLOURS = (
@@ -49,7 +50,7 @@ _OTHERS = (
     *(50730, 51109, 51110),  # BaselineExposure, BaselineExposureOffset, DefaultBlackRender
     *(50732, 50733, 50734),  # BaselineSharpness, BayerGreenSplit, LinearResponseLimit
     *(50737, 50738, 50739),  # ChromaBlurRadius, AntiAliasStrength, ShadowScale
-    *(50718, 50780, 51125),  # DefaultScale, BestQualityScale, DefaultUserCrop
+    *(_SCALE, 50780, 51125),  # DefaultScale, BestQualityScale, DefaultUserCrop
     *(51009, 51022),  # OpcodeList2 (the lens's shading), OpcodeList3 (its distortion)
 )
 
@@ -89,6 +90,8 @@ def read_camera(path: str | Path) -> CameraFacts:
         tags = _dng_tags(sensor) if is_dng else Directory()
         if _COLOUR_MATRIX not in tags:
             tags = merged(tags, _colours_of(_libraw_matrix(raw)))
+        if not is_dng and raw.sizes.pixel_aspect != 1:
+            tags = merged(tags, directory({_SCALE: (RATIONAL, (raw.sizes.pixel_aspect, 1.0))}))
         crop = _dng_crop(sensor, raw.sizes) if is_dng else _libraw_crop(raw.sizes)
     return CameraFacts(tags, crop, raw_metadata(path))
 

@@ -16,7 +16,7 @@ from PIL import ImageCms
 Point = tuple[float, float]
 """Chromaticity: CIE x, y."""
 
-_D65: Point = (0.3127, 0.3290)
+D65: Point = (0.3127, 0.3290)
 _D50 = np.array([0.9642, 1.0, 0.8249])  # the profile connection space's white
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
@@ -36,6 +36,9 @@ _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _UNSPECIFIED = 2
 _TABLE = np.arange(1024) / 1023
 
+BT709 = np.where(_TABLE < 0.081, _TABLE / 4.5, ((_TABLE + 0.099) / 1.099) ** (1 / 0.45))
+"""The curve of ITU-R BT.709, which is LibRaw's too."""
+
 Curve = Union[float, np.ndarray]
 """A gamma, or the light of stored values from 0 to 1 at equal steps."""
 
@@ -47,7 +50,7 @@ def srgb() -> bytes:
 
 def adobe_rgb() -> bytes:
     """Return a profile of Adobe RGB (1998)."""
-    return rgb_profile("Adobe RGB (1998)", _ADOBE_RGB, _D65, _ADOBE_GAMMA)
+    return rgb_profile("Adobe RGB (1998)", _ADOBE_RGB, D65, _ADOBE_GAMMA)
 
 
 def of_code_points(primaries: int, transfer: int) -> Optional[bytes]:
@@ -62,7 +65,7 @@ def of_code_points(primaries: int, transfer: int) -> Optional[bytes]:
     if transfer in (_SRGB_CURVE, _UNSPECIFIED):
         curve = np.where(_TABLE <= 0.04045, _TABLE / 12.92, ((_TABLE + 0.055) / 1.055) ** 2.4)
     elif transfer in _VIDEO_CURVE:
-        curve = np.where(_TABLE < 0.081, _TABLE / 4.5, ((_TABLE + 0.099) / 1.099) ** (1 / 0.45))
+        curve = BT709
     elif transfer in _GAMMAS:
         curve = _GAMMAS[transfer]
     else:
@@ -70,7 +73,7 @@ def of_code_points(primaries: int, transfer: int) -> Optional[bytes]:
     primaries = 1 if primaries == _UNSPECIFIED else primaries
     if primaries not in _PRIMARIES:
         return None
-    return rgb_profile(f"H.273 {primaries}/{transfer}", _PRIMARIES[primaries], _D65, curve)
+    return rgb_profile(f"H.273 {primaries}/{transfer}", _PRIMARIES[primaries], D65, curve)
 
 
 def rgb_profile(name: str, primaries: tuple[Point, Point, Point], white: Point, curve: Curve) -> bytes:

@@ -19,7 +19,7 @@ from pydantic import Field
 from paddle_restore.arithmetic import round_up
 from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.cache import CachedFrames, DecodedFrames, Frames
-from paddle_restore.data.datasets import DatasetOptions, Sample
+from paddle_restore.data.datasets import MAX_CROP, DatasetOptions, Sample
 from paddle_restore.data.matching import size_text
 from paddle_restore.data.mosaic import RawImage, network_input
 from paddle_restore.data.pixels import Flips, draw_flips, flip_planes, random_window, to_float
@@ -37,7 +37,9 @@ class ExposureOptions(RawOptions, DatasetOptions):
     root: Path = Field(description="folder that the lists' paths start from")
     train_list: Path = Field(description="relative to root, like eval_list")
     eval_list: Path
-    crop: int = Field(512, gt=0, description="side of a training sample in input (packed) pixels")
+    crop: int = Field(
+        512, gt=0, le=MAX_CROP, description="side of a training sample in input (packed) pixels"
+    )
     flips: tuple[Odds, Odds, Odds] = Field(
         (0.5, 0.5, 0.5), description="probabilities of reversing rows, reversing columns, transposing"
     )

@@ -57,6 +57,14 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file of this name exists; False for a name that no file can have (too long, or with NUL)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def check_readable(path: Path) -> None:
     """Raise UserError if there is no such file, or it may not be read."""
     try:

@@ -1,6 +1,6 @@
 """Lossless JPEG, as camera raw files have it: ITU-T T.81, process 14, predictor 1.
 
-Everything is NumPy on 64-bit words: 24 megapixels take about a second on two cores (docs/raw.md).
+Everything is NumPy on 64-bit words: 24 megapixels take half a second of CPU time (docs/dng.md).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ split: 0 training, 1 test, 2 validation.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,18 @@ from typing import Optional
 
 import numpy as np
 
-from paddle_restore.data.files import list_files
+from paddle_restore.data.files import is_file, list_files
 from paddle_restore.data.formats import is_picture
 from paddle_restore.data.image import image_size, read_image
-from paddle_restore.errors import UserError, listed
+from paddle_restore.errors import UserError, line_of, listed, shortened
 
-PAIR_FOLDERS = (("input", "groundtruth"), ("Noisy", "GT"))
+PAIR_FOLDERS = (
+    ("input", "groundtruth"),
+    ("Noisy", "GT"),
+    ("noisy", "clean"),
+    ("lq", "gt"),
+    ("input", "target"),
+)
 """Names that the folders of noisy and of clean pictures can have."""
 
 LOW_RESOLUTION = "LQ"
@@ -89,6 +96,20 @@ def match_pairs(
     return pairs
 
 
+def split_pairs(pairs: Sequence[PicturePair], fraction: float) -> tuple[list[PicturePair], list[PicturePair]]:
+    """Return (pairs to train on, pairs to evaluate on): the latter a `fraction`, at least one.
+
+    A hash of its name says where a pair goes, so it stays there when the data set changes little.
+    Raises UserError where there are too few for two parts.
+    """
+    if len(pairs) < 2:
+        raise UserError(f"data.val_fraction: {len(pairs)} pair cannot be split into two parts")
+    count = min(max(1, round(fraction * len(pairs))), len(pairs) - 1)
+    order = sorted(pairs, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
+    chosen = set(order[:count])
+    return [pair for pair in pairs if pair not in chosen], [pair for pair in pairs if pair in chosen]
+
+
 def read_pair(noisy: Path, clean: Path) -> tuple[np.ndarray, np.ndarray]:
     """Decode both pictures, (H, W, 3) each. Raises UserError if one is broken or they differ in size."""
     pictures = read_image(noisy), read_image(clean)
@@ -142,7 +163,7 @@ def parse_name(path: Path) -> dict[str, str]:
     """Return `scene`, `frame` and `seconds` of a SID file name. Raises UserError for other names."""
     match = _SID_NAME.match(path.stem)
     if not match:
-        raise UserError(f"{path}: not a SID file name such as 00001_00_0.04s.ARW")
+        raise UserError(f"{line_of(path, 300)}: not a SID file name such as 00001_00_0.04s.ARW")
     return match.groupdict()
 
 
@@ -154,8 +175,8 @@ def read_list(root: Path, name: Path, shorts: bool = True) -> list[SIDPair]:
     path, pairs = root / name, []
     for number, pair in parse_list(root, name):
         for file in (pair.short, pair.long) if shorts else (pair.long,):
-            if not file.is_file():
-                raise UserError(f"{path}:{number}: names {file}, which does not exist")
+            if not is_file(file):
+                raise UserError(f"{path}:{number}: names {line_of(file, 300)}, which does not exist")
         pairs.append(pair)
     if not pairs:
         raise UserError(f"{path}: the list is empty")
@@ -176,7 +197,8 @@ def parse_list(root: Path, name: Path) -> Iterator[tuple[int, SIDPair]]:
         if not words:
             continue
         if len(words) < 2:
-            raise UserError(f"{path}:{number}: expected a short and a long path, got {line.strip()!r}")
+            got = shortened(line.strip())
+            raise UserError(f"{path}:{number}: expected a short and a long path, got {got}")
         pair = SIDPair(root / words[0], root / words[1])
         for file in (pair.short, pair.long):
             parse_name(file)

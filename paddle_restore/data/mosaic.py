@@ -46,6 +46,7 @@ class RawImage:
     exposure_time  seconds, 0 if the file has none
     iso            ISO speed, 0 if the file has none
     orientation    LibRaw's flip of the finished picture: 0, 3 (180°), 5 (90° left), 6 (90° right)
+    pixel_aspect   width over height of a pixel; the finished picture is stretched to square ones
     """
 
     mosaic: np.ndarray
@@ -57,6 +58,7 @@ class RawImage:
     iso: float = 0.0
     orientation: int = 0
     path: Optional[Path] = None
+    pixel_aspect: float = 1.0
     daylight: Optional[Rgb] = None
     gains: Rgb = (1.0, 1.0, 1.0)
 
@@ -243,7 +245,7 @@ class RawImage:
         if white <= max(black):
             raise UserError(
                 f"{self.path}: white level {white:g} is not above black level {max(black):g}; "
-                "set black_level and white_level in the recipe"
+                "set black_level and white_level in the recipe, or by --black_level and --white_level"
             )
         return replace(self, black_level=black, white_level=white)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +31,7 @@ def each(
         yield from ((item, work(item)) for item in items)
         return
     # Spawned processes would run the calling script again.
-    forked = partial(ProcessPoolExecutor, mp_context=get_context("fork"))
+    forked = partial(ProcessPoolExecutor, mp_context=get_context("fork"), initializer=_end_with_parent)
     pool: Executor = ThreadPoolExecutor(workers) if threads else forked(workers)
     futures = {pool.submit(work, item): item for item in items}
     try:
@@ -38,6 +41,17 @@ def each(
         raise UserError("a worker process was killed, probably because memory ran out; use fewer") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent has gone: a killed parent leaves its workers waiting for work."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def errors_of(work: Callable[[Item], object], items: Collection[Item], workers: int, what: str) -> list[str]:

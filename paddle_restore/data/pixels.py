@@ -94,6 +94,15 @@ def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
     return picture.swapaxes(0, 1) if orientation & 4 else picture
 
 
+def stretched(picture: np.ndarray, aspect: float) -> np.ndarray:
+    """Enlarge a side of an (H, W, 3) picture to make pixels square, of width over height `aspect` so far."""
+    if aspect == 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (width, int(height / aspect + 0.5)) if aspect < 1 else (int(width * aspect + 0.5), height)
+    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_LINEAR)
+
+
 def flip(array: np.ndarray, rows: bool, columns: bool, transpose: bool) -> np.ndarray:
     """Return a view of an (..., H, W) array: rows reversed, columns reversed, then transposed."""
     if rows:

@@ -32,8 +32,8 @@ _MIN_XTRANS = 512
 _SRGB_CURVE = (2.4, 12.92)
 _COMPRESSION, _STRIP_BYTES, _TILE_BYTES, _DNG_VERSION = 259, 279, 325, 50706
 _MIN_BITS = {1: 8, 7: 1}  # of a pixel that is not compressed, and in lossless JPEG
-# TIFF's numbers of compressions that LibRaw lacks, or lacks in some builds.
-_COMPRESSIONS = {9: "VC-5 (GoPro's GPR)", 34892: "lossy JPEG", 52546: "JPEG XL"}
+# TIFF's numbers of compressions that LibRaw lacks.
+_COMPRESSIONS = {9: "VC-5 (GoPro's GPR)", 52546: "JPEG XL"}
 # How files begin that say what they hold. LibRaw guesses some others from their size alone.
 _HEADERS = (
     rb"II|MM|FUJIFILM|\0MRM|FOVb|\xff\xd8\xff|qktk|qktn|ARRI|NOKIARAW|DSC-Image|NIKO|STI|BM|AHEAD|PWAD"
@@ -147,6 +147,7 @@ def read_raw(path: str | Path) -> RawImage:
             iso=float(raw.other.iso_speed),
             orientation=int(raw.sizes.flip),
             path=path,
+            pixel_aspect=float(raw.sizes.pixel_aspect),
             daylight=_daylight(raw),
         )
 
@@ -159,22 +160,20 @@ def _daylight(raw: rawpy.RawPy) -> Optional[Rgb]:
 
 def _check_complete(path: Path, mosaic: np.ndarray, black: float) -> None:
     """Raise UserError if pixels are missing, which LibRaw leaves as they were in memory without a word."""
+    tags = read_sensor_tags(path)
+    stored = _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES)
+    compression = tags.get(_COMPRESSION) if _DNG_VERSION in tags else None
+    if 0 < stored * 8 < mosaic.size * _MIN_BITS.get(compression or 0, 0):
+        raise UserError(
+            f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
+            "the file is broken or cut short"
+        )
     # Where black is 0, dark rows may be 0 too.
     last = np.flatnonzero(mosaic.any(axis=1))
     rows = int(last[-1]) + 1 if last.size else 0
     if black > 0 and rows < len(mosaic):
         raise UserError(
             f"{path}: only {rows} of its {len(mosaic)} rows hold pixels; the file is broken or cut short"
-        )
-    tags = read_sensor_tags(path)
-    stored, bits = (
-        _total(tags, _STRIP_BYTES) or _total(tags, _TILE_BYTES),
-        _MIN_BITS.get(tags.get(_COMPRESSION)),
-    )
-    if _DNG_VERSION in tags and bits and stored * 8 < mosaic.size * bits:
-        raise UserError(
-            f"{path}: {stored} bytes are too few for its {mosaic.shape[1]}x{mosaic.shape[0]} pixels; "
-            "the file is broken or cut short"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Optional, Union
 from tqdm import tqdm
 
 from paddle_restore.data.cache import CachedFrames
+from paddle_restore.data.files import is_file
 from paddle_restore.data.matching import SIDPair, parse_list, parse_name, size_text
 from paddle_restore.data.parallel import each
 from paddle_restore.data.raw import read_raw
@@ -48,7 +49,7 @@ class Survey:
     @property
     def absent(self) -> list[str]:
         """Scenes of the list without any complete pair."""
-        complete = {pair.scene for pair in self.pairs if pair.short.is_file() and pair.long.is_file()}
+        complete = {pair.scene for pair in self.pairs if is_file(pair.short) and is_file(pair.long)}
         return sorted(self.scenes - complete)
 
     @property
@@ -72,8 +73,8 @@ class Survey:
 def survey(root: Path, name: Path, workers: int) -> Survey:
     """Decode every file of a list and compare the sizes of each pair."""
     found = Survey(name, [pair for _, pair in parse_list(root, name)])
-    found.missing = [f"{file}: on {name}, but not there" for file in found.files if not file.is_file()]
-    existing = [file for file in found.files if file.is_file()]
+    found.missing = [f"{file}: on {name}, but not there" for file in found.files if not is_file(file)]
+    existing = [file for file in found.files if is_file(file)]
     shapes: dict[Path, tuple[int, ...]] = {}
     results = each(existing, _shape, workers)
     for file, result in tqdm(results, total=len(existing), desc=str(name)):
@@ -96,7 +97,7 @@ def frames_of(root: Path, names: Iterable[Path], burst: str) -> list[tuple[Path,
             if burst == "first" and parse_name(pair.short)["frame"] != "00":
                 continue
             for file in (pair.short, pair.long):
-                if not file.is_file():
+                if not is_file(file):
                     raise UserError(f"{root / name}:{number}: names {file}, which does not exist")
             frames |= {(pair.short, ".mosaic"), (pair.long, ".target")}
     return sorted(frames)

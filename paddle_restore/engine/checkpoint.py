@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import paddle
-import yaml
 
 from paddle_restore.data.files import atomic_path, make_folder
 from paddle_restore.engine.config import Config
@@ -26,6 +25,7 @@ from paddle_restore.engine.step import Step
 from paddle_restore.errors import UserError
 from paddle_restore.options import validate
 from paddle_restore.weights import load_into, load_pdparams, load_pickle, tensors_of
+from paddle_restore.yaml_file import read_yaml
 
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = "model.pdparams", "model_ema.pdparams", "model.pdopt", "state.json"
 RECIPE = "config.yml"
@@ -103,10 +103,10 @@ def recipe_changes(checkpoint: Path, config: Config) -> list[str]:
     if not path.is_file():
         return []
     try:
-        before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        before = _flatten(read_yaml(path))
+    except UserError:
         return []
-    now = _flatten(yaml.safe_load(config.to_yaml()))
+    now = _flatten(config.model_dump(mode="json"))
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     lines = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed]
     fixed = [line for key, line in zip(changed, lines) if key.startswith(_FIXED)]
@@ -199,6 +199,24 @@ def load_checkpoint(folder: Path, step: Step) -> RunState:
     if step.scaler.is_enable() and states.get("scaler"):
         step.scaler.load_state_dict(states["scaler"])
     return state
+
+
+def iteration_of(checkpoint: Path) -> Optional[int]:
+    """Return the iteration of a checkpoint; None if there is none any more."""
+    try:
+        return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["iteration"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def data_changes(state: RunState, samples: dict[str, int]) -> list[str]:
+    """Return a line for each of the two data sets whose size differs from the checkpoint's."""
+    names = {"train": "training", "eval": "evaluation"}
+    return [
+        f"the {names[key]} data have changed: {state.samples[key]} -> {now} samples"
+        for key, now in samples.items()
+        if state.samples.get(key, now) != now
+    ]
 
 
 def process_changes(checkpoint: Path, state: RunState, plan: Plan) -> list[str]:

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal, Optional, Union
 import yaml
 from pydantic import Field, SerializeAsAny, model_validator
 
-from paddle_restore.data.datasets import DATASETS, DatasetOptions
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetOptions
 from paddle_restore.engine.objectives import OBJECTIVES, ObjectiveOptions
-from paddle_restore.errors import UserError, did_you_mean, line_of
+from paddle_restore.errors import UserError, did_you_mean, shortened
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
+from paddle_restore.yaml_file import parse_yaml, read_yaml
 
 BASE = "_base_"
+MAX_FILES = 100
+MAX_BATCH, MAX_WORKERS = 65_536, 256
 
 # ---- schema
 
@@ -84,8 +87,8 @@ class StageOptions(Options):
         None, gt=0, le=10**7, description="length of the stage, in epochs or in iterations"
     )
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
-    batch_size: int = Field(gt=0)
-    crop: int = Field(gt=0)
+    batch_size: int = Field(gt=0, le=MAX_BATCH)
+    crop: int = Field(gt=0, le=MAX_CROP)
 
 
 class EmaOptions(Options):
@@ -109,7 +112,7 @@ class TrainOptions(Options):
     epochs: Optional[int] = Field(None, gt=0, le=10**7, description="length, in epochs or in iterations")
     iterations: Optional[int] = Field(None, gt=0, le=10**9)
     stages: tuple[StageOptions, ...] = Field((), description="progressive training, instead of a length")
-    batch_size: int = Field(1, gt=0, description="samples in each process's batch")
+    batch_size: int = Field(1, gt=0, le=MAX_BATCH, description="samples in each process's batch")
     reference_batch: Optional[int] = Field(
         None,
         gt=0,
@@ -120,7 +123,7 @@ class TrainOptions(Options):
         description="samples that each process visits in an epoch: its part of them, or all of them in an "
         "order of its own",
     )
-    num_workers: int = Field(0, ge=0, description="processes that read samples")
+    num_workers: int = Field(0, ge=0, le=MAX_WORKERS, description="processes that read samples")
     max_unreadable: int = Field(
         10, ge=0, description="different unreadable samples that are replaced; one more stops the run"
     )
@@ -238,7 +241,7 @@ class Config(Options):
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
     """Read a recipe and apply `-o key.path=value`. Raises UserError for the first mistake."""
     path = Path(path)
-    values = _read_recipe(path)
+    values = _Reader().read(path)
     for override in overrides:
         _apply_override(values, override)
     for section, kinds in (("data", DATASETS), ("objective", OBJECTIVES)):
@@ -251,30 +254,41 @@ def _check_kind(values: Any, kinds: Mapping[str, Any], path: Path, section: str)
     if not isinstance(values, dict) or "kind" not in values:
         raise UserError(f"{path}: key '{section}.kind' is missing; choose from: {', '.join(sorted(kinds))}")
     kind = values["kind"]
-    if kind not in kinds:
-        raise UserError(f"{path}: {section}.kind: unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
+    if not isinstance(kind, str) or kind not in kinds:
+        hint = did_you_mean(shortened(kind), kinds)
+        raise UserError(f"{path}: {section}.kind: unknown kind {shortened(kind)}{hint}")
     return validate(kinds[kind].options, values, path, section)
 
 
-def _read_recipe(path: Path, opened: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Return a file's keys, merged over those of its bases. Raises UserError that names the file."""
-    if path.resolve() in opened:
-        raise UserError(f"{path}: {BASE} leads back to the file itself")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values")
-    bases = values.pop(BASE, [])
-    merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        merged = _merge(merged, _read_recipe(path.parent / base, (*opened, path.resolve())))
-    return _merge(merged, values)
+class _Reader:
+    """Reads a recipe and its bases, at most `MAX_FILES` files: bases that name several files multiply."""
+
+    def __init__(self) -> None:
+        self.files = 0
+
+    def read(self, path: Path, opened: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """Return a file's keys, merged over those of its bases. Raises UserError that names the file."""
+        if path.resolve() in opened:
+            raise UserError(f"{path}: {BASE} leads back to the file itself")
+        self.files += 1
+        if self.files > MAX_FILES:
+            raise UserError(f"{path}: {BASE} leads to more than {MAX_FILES} files")
+        try:
+            values = read_yaml(path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such recipe") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: a recipe is a mapping of keys to values")
+        bases = values.pop(BASE, [])
+        bases = [bases] if isinstance(bases, str) else bases
+        if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+            raise UserError(f"{path}: {BASE} is a file or a list of files, not {shortened(bases)}")
+        merged: dict[str, Any] = {}
+        for base in bases:
+            merged = _merge(merged, self.read(path.parent / base, (*opened, path.resolve())))
+        return _merge(merged, values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -295,8 +309,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"-o {override}: expected key.path=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text, "")
+    except UserError:
         value = text
     *parents, last = key.split(".")
     for part in parents:

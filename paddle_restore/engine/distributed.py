@@ -19,7 +19,7 @@ import paddle
 import paddle.distributed as dist
 
 from paddle_restore.devices import on_gpu
-from paddle_restore.engine.signals import Stopped
+from paddle_restore.engine.signals import Stopped, joined
 from paddle_restore.errors import UserError
 from paddle_restore.weights import tensors_of
 
@@ -41,6 +41,7 @@ def init() -> tuple[int, int]:
             # Else a build for GPUs takes one, whatever device was chosen.
             os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
         dist.init_parallel_env()
+    joined()
     return dist.get_rank(), world
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import threading
+import time
+from contextlib import suppress
 from types import FrameType
 from typing import Optional
 
@@ -10,6 +15,42 @@ STOPPED = 75
 """Exit code of a training that was asked to stop and has saved: EX_TEMPFAIL of sysexits.h, "try again"."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LAUNCHER_GRACE = 30.0
+"""Seconds in which a process saves and ends after its launcher has gone."""
+
+
+def end_with_launcher() -> None:
+    """In a process of `paddle.distributed.launch`: when the launcher has gone, stop as by SIGTERM, then exit.
+
+    A killed launcher cannot end its processes, and they would train on, or wait for each other. Call this
+    early: the launcher may be killed while Paddle is imported. Until `joined` is called, the process is
+    killed instead: while the processes find each other, they wait in C++ code, where no Python thread runs.
+    """
+    if "PADDLE_TRAINER_ID" in os.environ:
+        threading.Thread(target=_watch_launcher, args=(os.getppid(),), daemon=True).start()
+        _signal_at_parents_death(signal.SIGKILL)
+
+
+def joined() -> None:
+    """Say that the processes have found each other: from now on there may be something to save."""
+    if "PADDLE_TRAINER_ID" in os.environ:
+        _signal_at_parents_death(0)
+
+
+def _signal_at_parents_death(number: int) -> None:
+    with suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _watch_launcher(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAUNCHER_GRACE)
+    os._exit(1)
 
 
 class Stopped(Exception):

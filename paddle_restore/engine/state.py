@@ -40,6 +40,7 @@ class RunState(BaseModel):
     epoch: int = Field(0, description="epoch of the last iteration, from 1")
     joint_batch: Optional[int] = Field(None, description="samples of the last iteration on all processes")
     processes: Optional[int] = Field(None, description="number of processes of the last iteration")
+    samples: dict[str, int] = Field({}, description="sizes of the training and evaluation data")
     evaluated: int = Field(description="the last iteration whose evaluation, if any was due, is finished")
     meter: LossSums = LossSums()
     unreadable: dict[str, int] = Field({}, description="replaced samples: error line -> how often")

@@ -18,8 +18,10 @@ from paddle_restore.data.image import to_integer, write_image
 from paddle_restore.engine import distributed
 from paddle_restore.engine.checkpoint import (
     AVERAGE,
+    data_changes,
     empty_folder,
     find_checkpoint,
+    iteration_of,
     load_checkpoint,
     process_changes,
     recipe_changes,
@@ -31,6 +33,7 @@ from paddle_restore.engine.config import Config, scale_to_batch
 from paddle_restore.engine.evaluator import Pictures, Row, evaluate, means, report, side_by_side
 from paddle_restore.engine.logging import NONFINITE, PICTURES, Meter, RunLog
 from paddle_restore.engine.optim import Plan, Stage, build_schedule
+from paddle_restore.engine.run_lock import run_lock
 from paddle_restore.engine.signals import Stopped, StopRequest
 from paddle_restore.engine.state import Best, RunState
 from paddle_restore.engine.step import Batch, Step, StepResult, mixup
@@ -112,10 +115,12 @@ class Trainer:
                 )
         self.eval_set = DATASETS[config.data.kind].eval(config.data, self.spec)
         self.plan = Plan(config, len(dataset), rank, world)
+        self.samples = {"train": len(dataset), "eval": len(self.eval_set)}
 
         # Optimiser, and the checkpoint. It holds no random generator: random numbers follow from the seed
         # and the position.
         self.step = Step(config, model, world)
+        self.resumed = resume
         self.state = RunState(iteration=0, evaluated=0, best=None)
         if resume:
             self._resume(resume)
@@ -125,7 +130,7 @@ class Trainer:
                 f"the processes found checkpoints of different iterations ({', '.join(map(str, starts))}); "
                 "the run folder must be on a disk that all machines share"
             )
-        self.state.processes = world
+        self.state.processes, self.state.samples = world, self.samples
         distributed.broadcast_parameters(self.step.model, world)
 
     def _dataset(self, crop: Optional[int]) -> TrainDataset:
@@ -145,6 +150,14 @@ class Trainer:
         if self.step.ema and not (checkpoint / AVERAGE).is_file():
             self.notes.append(f"{checkpoint / AVERAGE} is not there: the average begins with the weights")
         self.notes += process_changes(checkpoint, self.state, self.plan)
+        changes = data_changes(self.state, self.samples)
+        self.notes += changes
+        if self.state.iteration > self.plan.iterations:
+            reason = "; ".join(changes) or "the recipe is shorter"
+            raise UserError(
+                f"{checkpoint}: is after iteration {self.state.iteration}, and the run ends after iteration "
+                f"{self.plan.iterations} now ({reason}); put the data back, or train longer"
+            )
 
     def introduction(self) -> str:
         """Return the first line of the log."""
@@ -163,7 +176,11 @@ class Trainer:
     # ---- loop
 
     def run(self, overwrite: bool = False) -> dict[str, float]:
-        """Train; see `train`."""
+        """Train; see `train`. Raises UserError if another process trains in the run folder."""
+        with run_lock(self.folder) if self.is_rank0 else nullcontext():
+            return self._run(overwrite)
+
+    def _run(self, overwrite: bool) -> dict[str, float]:
         config, plan, state = self.config, self.plan, self.state
         schedule = build_schedule(config.schedule, config.optimizer.lr, plan)
         self._open_folder(overwrite)
@@ -206,6 +223,7 @@ class Trainer:
 
     def _open_folder(self, overwrite: bool) -> None:
         if self.is_rank0:
+            self._check_unchanged()
             if overwrite:
                 empty_folder(self.folder)
             write_recipe(self.folder, self.config)
@@ -213,6 +231,12 @@ class Trainer:
             self.log = RunLog(self.folder, self.plan.iterations, self.state.iteration, kept)
         for line in (self.introduction(), *self.notes):
             self.log.text(line)
+
+    def _check_unchanged(self) -> None:
+        """Raise UserError if another process trained in the folder between loading and locking."""
+        own = self.resumed and self.resumed.parent.resolve() == self.folder.resolve()
+        if self.resumed and own and iteration_of(self.resumed) != self.state.iteration:
+            raise UserError(f"{self.resumed}: another training has changed it meanwhile; start again")
 
     def _batches(self) -> Iterator[tuple[int, Batch]]:
         """Yield (iteration, batch) from the current iteration to the end, through all stages."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Optional
 
 import numpy as np
 import paddle
 
-from paddle_restore.devices import thread_count
+from paddle_restore.devices import on_gpu, thread_count
 
 _HALVES = (paddle.float16, paddle.bfloat16)
 
@@ -17,16 +18,19 @@ class EagerNetwork:
 
     name = "own code"
 
-    def __init__(self, model: paddle.nn.Layer):
+    def __init__(self, model: paddle.nn.Layer, threads: Optional[int] = None):
+        """`threads` are those of a CPU, by default `thread_count()`."""
         if any(parameter.dtype in _HALVES for parameter in model.parameters()):  # trained with train.amp O2
             model = copy.deepcopy(model).float()
         # `deployed` is the network without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
-        self.threads = thread_count()
+        self.threads = threads or thread_count()
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         training = self.model.training
         self.model.eval()
+        if not on_gpu():  # Paddle's number of threads is that of the whole process
+            paddle.base.core.set_num_threads(self.threads)
         with paddle.no_grad():
             output = self.model(*map(paddle.to_tensor, inputs)).astype("float32").numpy()
         if training:

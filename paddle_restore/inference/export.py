@@ -20,6 +20,7 @@ from paddle_restore.inference.onnx_export import require_onnx, write_onnx
 from paddle_restore.inference.package import FILE, GRAPHS, METRICS, STEM, Check, Graph, Package, Preprocess
 from paddle_restore.metrics.complexity import measure_cost
 from paddle_restore.models.spec import ModelSpec
+from paddle_restore.quiet import quiet
 
 ONNX = f"{STEM}.onnx"
 TOLERANCE = 1e-4
@@ -131,7 +132,8 @@ def _trace(model: paddle.nn.Layer, inputs: dict[str, int], folder: Path) -> tupl
         ],
         full_graph=True,
     )
-    paddle.jit.save(static, str(folder / STEM))
+    with quiet():  # Paddle prints a line of its own source for every mean
+        paddle.jit.save(static, str(folder / STEM))
     program = next(n for n in (f"{STEM}.json", f"{STEM}.pdmodel") if (folder / n).is_file())
     return program, f"{STEM}.pdiparams"
 

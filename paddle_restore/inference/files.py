@@ -13,6 +13,7 @@ from paddle_restore.data.files import list_files, visible_files
 from paddle_restore.data.formats import DEFAULT, format_of_name, is_picture, is_raw, output_formats
 from paddle_restore.data.image import output_format
 from paddle_restore.data.other_files import is_other_picture, why_skipped
+from paddle_restore.data.raw import has_mosaic
 from paddle_restore.errors import UserError, listed
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restored import DNG, SRGB, Restored, RestoredRaw
@@ -129,7 +130,7 @@ def find_tasks(options: FileOptions, kinds: Kinds) -> list[FileTask]:
 
 def _suffix(path: Path, format: Optional[str], kinds: Kinds) -> str:
     own = format_of_name(path)
-    if kinds.dng and own is None:
+    if kinds.dng and own is None and has_mosaic(path):
         return f".{format or DNG}"
     if format and format != DNG:
         return f".{format}"
@@ -151,10 +152,9 @@ def _check_name(output: Path, source: Path, kinds: Kinds) -> None:
         )
     if output.suffix.lower() != f".{DNG}":
         raise UserError(f"{output}: raw files are written as DNG only; choose a name that ends in .{DNG}")
-    if is_picture(source):
-        raise UserError(
-            f"{source}: is a picture, and only a raw file can become a DNG; choose another --output"
-        )
+    if is_picture(source) or not has_mosaic(source):
+        what = "is a picture" if is_picture(source) else "is a raw file without a mosaic"
+        raise UserError(f"{source}: {what}, and only a mosaic can become a DNG; choose another --output")
 
 
 def skipped(folder: Path, kinds: Kinds) -> dict[str, list[str]]:

@@ -117,6 +117,17 @@ class Forward:
         plans = map(self._plan, self._passes(input))
         return sum(len(rows) * len(columns) for rows, columns in plans)
 
+    def work(self, height: int, width: int) -> int:
+        """Return how many of its input pixels the network computes for a picture or raw frame of this size.
+
+        Overlaps of windows and the passes of an average are counted.
+        """
+        factor = PACK_FACTOR[self.spec.input]
+        rows, columns = plan(self.spec, height // factor, width // factor, self.tiling, whole=self.own_noise)
+        passes = len(TRANSFORMS) if self.averaging.self_ensemble else 1
+        passes *= self.averaging.samples if self.spec.latent else 1
+        return passes * sum(row.size for row in rows) * sum(column.size for column in columns)
+
     def _passes(self, input: NetworkInput) -> Iterator[_Pass]:
         for number, transform in enumerate(TRANSFORMS if self.averaging.self_ensemble else (IDENTITY,)):
             flipped = input.flipped(transform)
@@ -253,7 +264,12 @@ def restore_frame(
     averaging: Optional[Averaging] = None,
     tiling: Optional[Tiling] = None,
 ) -> np.ndarray:
-    """Restore one network input of any size, in one piece unless told: (C, H, W) -> (3, scale*H, scale*W)."""
+    """Restore one network input of any size, in one piece unless told: (C, H, W) -> (3, scale*H, scale*W).
+
+    A network that restores mosaics gives what it is trained to give: stabilised planes, (4, H, W).
+    """
+    if spec.output == "mosaic":
+        return network(frame[None])[0]
     values = unpacked(frame) if spec.raw else frame
     forward = Forward(network, spec, averaging or Averaging(), tiling or Tiling("none"))
     return forward.run([NetworkInput(values, spec.input, clip=spec.clip)])[0]

@@ -12,7 +12,7 @@ from paddle_restore.data.camera_facts import CameraFacts
 from paddle_restore.data.develop import develop_mosaic
 from paddle_restore.data.image import PLAIN, Form
 from paddle_restore.data.mosaic import RawImage, check_kind, network_input
-from paddle_restore.data.pixels import flip, to_float, to_integer, upright
+from paddle_restore.data.pixels import flip, stretched, to_float, to_integer, upright
 from paddle_restore.data.sensor_noise import SensorNoise
 from paddle_restore.data.stabilise import stabilise, unstabilise
 from paddle_restore.errors import UserError
@@ -143,7 +143,8 @@ class NetworkInput:
             part = grown.crop(start, 0, min(step, rows - start), columns)
             picture[start : start + step] = to_integer(part.preview(self.ratio or 1.0).transpose(1, 2, 0))
         height, width = self.picture_size
-        return upright(picture[top : top + height, left : left + width], self.orientation)
+        picture = stretched(picture[top : top + height, left : left + width], self.values.pixel_aspect)
+        return upright(picture, self.orientation)
 
 
 def noise_window(

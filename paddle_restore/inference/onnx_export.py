@@ -55,6 +55,7 @@ def write_onnx(program: Path, parameters: Path, file: Path) -> None:
         raise UserError(f"ONNX export: paddle2onnx cannot convert this network ({reason})") from None
     _repair_leaky_relu(model, program)
     _name_ends(model)
+    _remove_unused(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 
@@ -80,6 +81,14 @@ def _repair_leaky_relu(model: onnx.ModelProto, program: Path) -> None:
     for node, slope in zip(nodes, slopes):
         (alpha,) = (attribute for attribute in node.attribute if attribute.name == "alpha")
         alpha.f = slope
+
+
+def _remove_unused(model: onnx.ModelProto) -> None:
+    """Remove weights that no node reads. ONNX Runtime would print a warning for each."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [weights for weights in model.graph.initializer if weights.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _name_ends(model: onnx.ModelProto) -> None:

@@ -14,6 +14,7 @@ from paddle_restore.errors import UserError, line_of
 from paddle_restore.metrics.cost import Cost
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.options import Options, validate
+from paddle_restore.yaml_file import read_yaml
 
 FILE = "inference.yml"
 STEM = "model"
@@ -100,12 +101,12 @@ def read_package(folder: str | Path) -> Package:
             f"{folder}: is not an exported model (it has no {FILE}); make one with export_model.py"
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
         package = validate(Package, _without_former_keys(values, path), path)
         package.model_spec  # noqa: B018  raises for an inconsistent spec
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: is broken ({line_of(error)})") from None
     for name in package.graph.files:
         if not (folder / name).is_file() or not (folder / name).stat().st_size:

@@ -29,6 +29,7 @@ from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.sheet import Sheet
+from paddle_restore.inference.speed import Clock
 from paddle_restore.metrics import evaluate
 from paddle_restore.quiet import say_error
 
@@ -74,6 +75,7 @@ class Pipeline:
     def __init__(self, restorer: Restorer, options: FileOptions, single: bool):
         self.restorer, self.options, self.single = restorer, options, single
         self.sheet = Sheet()
+        self._clock = Clock(restorer.forward_of)
         self._targets: list[Path] = []
         if options.target:
             self._targets = list_files(
@@ -82,6 +84,7 @@ class Pipeline:
 
     def run(self, tasks: Sequence[FileTask], recorder: Optional[Recorder] = None) -> Iterator[FileTask]:
         """Yield finished tasks in order. A recorder times the steps, which then do not overlap."""
+        self._clock.start(len(tasks))
         size = self.restorer.forward.batch_size
         batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         if recorder:
@@ -155,11 +158,13 @@ class Pipeline:
     def _run_network(self, tasks: list[FileTask], depth: Optional[int]) -> None:
         inputs = [task.input for task in tasks if task.input]
         total = sum(map(self.restorer.count, inputs))
-        # A progress bar for frames of many tiles only, and only on a terminal.
-        name, hidden = tasks[0].path.name, True if total < 4 else None
-        with tqdm(total=total, desc=name, leave=False, disable=hidden) as bar:
+        self._clock.begin(tasks[0].path.name, inputs)
+        # A progress bar for many tiles or files only, and only on a terminal.
+        hidden = True if max(total, self._clock.files) < 4 else None
+        with tqdm(total=total, desc=self._clock.title, unit="tile", leave=False, disable=hidden) as bar:
             for task, restored in zip(tasks, self.restorer.run(inputs, depth, bar.update)):
                 task.restored, task.ratio = restored, restored.ratio
+        self._clock.end(len(tasks))
 
     def _write(self, batch: Sequence[FileTask]) -> Sequence[FileTask]:
         options = self.options

@@ -19,8 +19,8 @@ from paddle_restore.data.highlights import whiten
 from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage, check_kind
-from paddle_restore.data.pixels import to_float, upright
-from paddle_restore.data.raw import read_raw, warn_of_black_level
+from paddle_restore.data.pixels import stretched, to_float, upright
+from paddle_restore.data.raw import develop_picture, has_mosaic, read_raw, warn_of_black_level
 from paddle_restore.data.raw_metadata import raw_metadata
 from paddle_restore.data.sensor_noise import noise_of
 from paddle_restore.data.white_balance import to_training_camera
@@ -81,7 +81,7 @@ class Restorer:
         memory      GB of working memory that tile="auto" gives the network
         batch_size  windows (or small pictures) that the network gets at once
         averaging   self-ensemble, and samples of a latent
-        threads     of an exported folder on a CPU, by default `devices.thread_count()`
+        threads     of the network on a CPU, by default `devices.thread_count()`
         strength    how much of the noise is removed: 0 (none) to 1.5, for networks that restore pictures or
                     mosaics
         camera      YAML file with a sensor's noise, for networks that restore mosaics; None takes the raw
@@ -105,7 +105,7 @@ class Restorer:
             network, package, own_noise = _open_folder(Path(model), weights, *opened, on_demand)
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
-            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision)
+            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision, threads)
             self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
             own_noise = False
         if own_noise and isinstance(tile, int):
@@ -136,9 +136,11 @@ class Restorer:
         return Kinds(not self.spec.raw, self.spec.raw or self.raw is not None, mosaic)
 
     def of_source(self, source: Source) -> Restorer:
-        """Return the restorer that reads a source: this one, or `raw` for a raw file."""
-        raw = isinstance(source, RawImage) or (isinstance(source, (str, Path)) and is_raw(Path(source)))
-        return self.raw if self.raw and raw else self
+        """Return the restorer that reads a source: this one, or `raw` for a raw file with a mosaic."""
+        if not self.raw or isinstance(source, np.ndarray):
+            return self
+        mosaic = isinstance(source, RawImage) or (is_raw(Path(source)) and has_mosaic(Path(source)))
+        return self.raw if mosaic else self
 
     @property
     def spec(self) -> ModelSpec:
@@ -240,6 +242,8 @@ class Restorer:
         return NetworkInput(raw, self.spec.input, exposure, raw.orientation, form, noise=noise, camera=camera)
 
     def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
+        if isinstance(source, Path) and is_raw(source) and not has_mosaic(source):
+            return self._read_linear(source)
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
             name = source.path if isinstance(source, RawImage) else source
             raise UserError(
@@ -251,6 +255,14 @@ class Restorer:
         )
         shown = "" if isinstance(source, np.ndarray) else str(source)
         return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
+
+    def _read_linear(self, path: Path) -> NetworkInput:
+        """Develop a raw file without a mosaic, such as a phone's linear DNG or a monochrome sensor's."""
+        picture = develop_picture(path)
+        grey = picture.ndim == 2
+        form = Form(depth=16, grey=grey, metadata=raw_metadata(path))
+        planes = np.repeat(picture[None], 3, axis=0) if grey else picture.transpose(2, 0, 1)
+        return NetworkInput(planes, self.spec.input, form=form)
 
     def run(
         self,
@@ -272,7 +284,11 @@ class Restorer:
 
     def count(self, input: NetworkInput) -> int:
         """Return how many windows an input takes."""
-        return (self.raw if self.raw and input.noise else self).forward.count(input)
+        return self.forward_of(input).count(input)
+
+    def forward_of(self, input: NetworkInput) -> Forward:
+        """Return the network that restores an input, and the way in which it is run."""
+        return (self.raw if self.raw and input.noise else self).forward
 
     def write(
         self,
@@ -294,6 +310,8 @@ def _restored(input: NetworkInput, output: np.ndarray) -> Union[Restored, Restor
         picture = output.transpose(1, 2, 0)
         if isinstance(input.values, RawImage) and picture.shape[:2] == input.picture_size:
             whiten(picture, input.values, input.ratio or 1.0, amplified=input.clip)
+        if isinstance(input.values, RawImage):
+            picture = stretched(picture, input.values.pixel_aspect)
         return Restored(upright(picture, input.orientation), input.ratio, input.form)
     assert isinstance(input.values, RawImage)
     assert input.camera is not None
@@ -371,7 +389,12 @@ def _published_preprocess(id: str) -> Preprocess:
 
 
 def _open_model(
-    id: str, weights: Union[str, Path, None], backend: str, device: str, precision: str
+    id: str,
+    weights: Union[str, Path, None],
+    backend: str,
+    device: str,
+    precision: str,
+    threads: Optional[int] = None,
 ) -> tuple[Network, ModelSpec]:
     # Imported here: running an exported folder must not load the code of networks.
     import paddle
@@ -399,4 +422,4 @@ def _open_model(
         raise UserError(
             f"{error}; {id} is built with its default arguments: for others, export it or use predict"
         ) from None
-    return EagerNetwork(model), model.spec
+    return EagerNetwork(model, threads), model.spec

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
-from paddle_restore.errors import UserError, did_you_mean, line_of
+from paddle_restore.errors import UserError, did_you_mean, line_of, shortened
 from paddle_restore.models.published import ForeignNames, Golden, TrainingCamera
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.registry import Registry
@@ -41,6 +41,9 @@ class RegisteredModel:
     camera: Optional[TrainingCamera]
     fading: bool
 
+
+MAX_WIDTH, MAX_ARGUMENT, MAX_LIST = 512, 8192, 64
+"""Limits of a network's arguments, which may come from a file that somebody else wrote."""
 
 MODELS: Registry[RegisteredModel] = Registry("model", "paddle_restore.models")
 
@@ -115,10 +118,25 @@ def create_model(id: str, **kwargs: Any) -> nn.Layer:
     for key in kwargs:
         if key not in known:
             hint = did_you_mean(key, known) if known else "; it takes none"
-            raise UserError(f"model {id!r} has no argument {key!r}{hint}")
+            raise UserError(f"model {id!r} has no argument {shortened(key)}{hint}")
+        _check_size(id, key, kwargs[key])
     try:
         network = model.factory(**kwargs)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
-        raise UserError(f"model {id!r} cannot be built with {kwargs} ({line_of(error)})") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, MemoryError) as error:
+        raise UserError(
+            f"model {id!r} cannot be built with {shortened(kwargs)} ({line_of(error, 200)})"
+        ) from None
     network.spec = replace(model.spec, **getattr(network, "spec_fields", {}))
     return network
+
+
+def _check_size(id: str, key: str, value: Any) -> None:
+    """Raise UserError for a number or list that would build a network larger than any machine's memory."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    limit = MAX_WIDTH if key in ("width", "widths") else MAX_ARGUMENT
+    numbers = [number for number in values if isinstance(number, (int, float))]
+    if len(values) > MAX_LIST or any(number > limit for number in numbers):
+        raise UserError(
+            f"model {id!r}: {key} is {shortened(value)}; numbers are at most {limit}, "
+            f"lists at most {MAX_LIST} long"
+        )

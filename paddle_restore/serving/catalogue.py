@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -59,14 +60,14 @@ class Catalogue:
 
     def __init__(self, folders: Sequence[Path]):
         self.models: dict[str, ModelDescription] = {}
-        for folder in folders:
-            package = read_package(folder)
-            if package.name in self.models:
+        for given in folders:
+            name, folder, package = find_model(given)
+            if name in self.models:
                 raise UserError(
-                    f"{folder}: is the second model with the name {package.name!r}; "
-                    f"change `name` in its {FILE}, by which clients choose"
+                    f"{folder}: is the second model with the name {name!r}; give it another one, by which "
+                    f"clients choose: --model_dir NAME={folder}"
                 )
-            self.models[package.name] = _describe(folder, package)
+            self.models[name] = _describe(name, folder, package)
 
     def choose(self, name: Optional[str], suffix: str = "") -> ModelDescription:
         """Return the model of that name.
@@ -86,10 +87,24 @@ class Catalogue:
         return self.models[name]
 
 
-def _describe(folder: Path, package: Package) -> ModelDescription:
+def find_model(given: Path) -> tuple[str, Path, Package]:
+    """Return the name, the folder and the package that `DIR` or `NAME=DIR` means. Raises UserError.
+
+    Without a NAME it is the package's own. A folder whose name has an equals sign is a folder.
+    """
+    name, separator, folder = str(given).partition("=")
+    if not separator or given.is_dir():
+        package = read_package(given)
+        return package.name, given, package
+    if not re.fullmatch(r"[\w.-]{1,100}", name):
+        raise UserError(f"--model_dir {given}: the name before = has 1 to 100 letters, digits, _, . or -")
+    return name, Path(folder), read_package(folder)
+
+
+def _describe(name: str, folder: Path, package: Package) -> ModelDescription:
     spec = package.model_spec
     return ModelDescription(
-        name=package.name,
+        name=name,
         version=_version(folder, package),
         input="raw" if spec.raw else "picture",
         suffixes=sorted(RAW_SUFFIXES) if spec.raw else suffixes(),

@@ -17,7 +17,7 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 PROMETHEUS_TEXT: Responses = {200: {"content": {PROMETHEUS: {"schema": {"type": "string"}}}}}
 DESCRIPTION = f"""Restores dark raw photographs and noisy pictures.
 
-`curl -F file=@noisy.jpg -F format=png http://127.0.0.1:8080/v1/restore -o clean.png`
+`curl --fail -F file=@noisy.jpg -F format=png http://127.0.0.1:8080/v1/restore -o clean.png`
 
 Where the service has a token ({TOKEN}), requests carry it: `Authorization: Bearer TOKEN`."""
 
@@ -46,7 +46,7 @@ def errors(settings: Settings, *statuses: int) -> Responses:
             "model: there is none of that name; choose from: mirnet_v2",
         ),
         408: ("The body came too slowly", too_slow(settings).message),
-        413: ("Too many bytes or pixels", too_large(settings).message),
+        413: ("Too many bytes or pixels, or more time than a request may take", too_large(settings).message),
         415: (
             "A file of another kind than the model's",
             f"night.dng: is a raw file, and mirnet_v2 restores pictures ({output_titles()})",

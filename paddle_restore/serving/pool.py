@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Optional
 
 import psutil
 
@@ -19,7 +19,7 @@ import paddle_restore
 from paddle_restore import huge_pages
 from paddle_restore.errors import UserError
 from paddle_restore.serving.problem import Problem
-from paddle_restore.serving.processing import RestoreRequest, RestoreResult
+from paddle_restore.serving.processing import RestoreRequest, RestoreResult, remedy
 from paddle_restore.serving.settings import TOKEN, Settings
 
 _WATCH_SECONDS = 0.2
@@ -33,11 +33,15 @@ class WorkerEnded(Exception):
 
 @dataclass
 class Progress:
-    """How far a request is: `done` of `total` windows, once a worker works on it."""
+    """How far a request is: `done` of `total` windows, once a worker works on it.
+
+    seconds_left  by the model's measured speed, then by the windows that are done
+    """
 
     state: Literal["receiving", "waiting", "working"] = "receiving"
     done: int = 0
     total: int = 0
+    seconds_left: Optional[float] = None
 
 
 class Worker:
@@ -95,7 +99,7 @@ class Worker:
             answer = await self._answer()
             if "progress" not in answer:
                 return answer
-            progress.done, progress.total = answer["progress"]
+            progress.done, progress.total, progress.seconds_left = answer["progress"]
 
     async def _answer(self) -> dict[str, Any]:
         line = await self._stdout.readline()
@@ -170,7 +174,7 @@ class Pool:
             raise Problem(
                 503,
                 f"{request.name}: took longer than the {self.settings.seconds:g} seconds that a request may; "
-                "send a smaller picture, or leave self_ensemble away",
+                f"{remedy(request)}",
             ) from None
         except WorkerEnded:
             raise Problem(503, f"{request.name}: {self._why_ended(worker)}") from None

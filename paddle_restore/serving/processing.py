@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,18 +23,20 @@ from paddle_restore.data.formats import (
 )
 from paddle_restore.data.image import image_size, write_image
 from paddle_restore.data.metadata import Metadata
-from paddle_restore.data.raw import raw_size
+from paddle_restore.data.raw import has_mosaic, raw_size
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.forward import Averaging
+from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
 from paddle_restore.inference.restored import DNG
 from paddle_restore.inference.restorer import Form, Restorer
+from paddle_restore.inference.speed import duration_text, seconds_per_pixel
 from paddle_restore.inference.tiling import Tiling, largest_side
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.serving.problem import Problem
 from paddle_restore.serving.settings import Settings
 
 _PREVIEW_QUALITY = 92
+_SURELY = 1.5  # times the limit that a picture must take to be refused before the work
 
 Task = Literal["restore", "preview"]
 
@@ -82,22 +84,68 @@ class RestoreResult:
     ratio: Optional[float]
 
 
-def process(
-    restorer: Restorer, request: RestoreRequest, settings: Settings, on_progress: Callable[[int, int], None]
-) -> RestoreResult:
-    """Write the picture that a request asks for. Raises Problem, UserError, OSError and Cancelled.
+OnProgress = Callable[[int, int, float], None]
+"""Gets the number of finished windows, of all windows, and the seconds that are left."""
 
-    `on_progress` gets the number of finished windows and of all windows.
-    """
+
+class Models:
+    """The opened models of a worker by name, and their speed, which is measured here first."""
+
+    def __init__(self, restorers: Mapping[str, Restorer]):
+        self._restorers = restorers
+        self._per_pixel = {name: seconds_per_pixel(one.forward) for name, one in restorers.items()}
+
+    def __getitem__(self, name: str) -> Restorer:
+        return self._restorers[name]
+
+    def seconds(self, name: str, forward: Forward, size: tuple[int, int]) -> float:
+        """Return how long a picture of (height, width) takes at the best speed that was measured."""
+        return self._per_pixel[name] * forward.work(*size)
+
+    def note(self, name: str, seconds: float, work: int) -> None:
+        """Note how long a picture took. A slow run may be chance, a fast one is not."""
+        self._per_pixel[name] = min(self._per_pixel[name], seconds / work)
+
+    def check_time(
+        self, request: RestoreRequest, forward: Forward, size: tuple[int, int], limit: float
+    ) -> None:
+        """Raise Problem for a picture that cannot be done in the time that a request may take."""
+        seconds, (height, width) = self.seconds(request.model, forward, size), size
+        if seconds < _SURELY * limit:
+            return
+        advice = [remedy(request, largest=height * width * limit / seconds)]
+        for name, other in self._restorers.items():
+            if other.spec.raw == forward.spec.raw and name != request.model:
+                other_seconds = self.seconds(name, other.forward, size)
+                if other_seconds < limit:
+                    advice.append(f"or choose {name}, which takes about {duration_text(other_seconds)}")
+        raise Problem(
+            413,
+            f"{request.path}: has {width}x{height} pixels, for which {request.model} needs about "
+            f"{duration_text(seconds)} here, and a request may take {limit:g} seconds; {', '.join(advice)}",
+        )
+
+
+def remedy(request: RestoreRequest, largest: Optional[float] = None) -> str:
+    """Say what would make a request faster. `largest`: pixels that can be done."""
+    size = f" of at most {largest / 1e6:.2g} million pixels" if largest else ""
+    text = f"send a smaller picture{size}"
+    return text if request.self_ensemble == "none" else f"{text}, or leave self_ensemble away"
+
+
+def process(
+    models: Models, request: RestoreRequest, settings: Settings, on_progress: OnProgress
+) -> RestoreResult:
+    """Write the picture that a request asks for. Raises Problem, UserError, OSError and Cancelled."""
     start = time.perf_counter()
-    path = Path(request.path)
+    path, restorer = Path(request.path), models[request.model]
     with _decoding(request):
         _check_kind(path, restorer.spec)
-        _check_size(path, restorer.spec, settings.max_pixels)
+        size = _check_size(path, restorer.spec, settings.max_pixels)
     if request.task == "preview":
         output, ratio = _preview(restorer, request)
     else:
-        output, ratio = _restore(restorer, request, settings.memory, on_progress)
+        output, ratio = _restore(models, request, settings, size, on_progress)
     return RestoreResult(str(output), time.perf_counter() - start, ratio)
 
 
@@ -110,22 +158,29 @@ def _preview(restorer: Restorer, request: RestoreRequest) -> tuple[Path, Optiona
 
 
 def _restore(
-    restorer: Restorer, request: RestoreRequest, memory: float, on_progress: Callable[[int, int], None]
+    models: Models,
+    request: RestoreRequest,
+    settings: Settings,
+    size: tuple[int, int],
+    on_progress: OnProgress,
 ) -> tuple[Path, Optional[float]]:
+    restorer = models[request.model]
     name, depth = _format(request, restorer.spec)
-    restorer = _configured(restorer, request, memory)
+    restorer = _configured(restorer, request, settings.memory)
+    models.check_time(request, restorer.forward, size, settings.seconds)
     source = _read(restorer, request)
-    total, count = restorer.count(source), 0
-    on_progress(0, total)
+    total, count, start = restorer.count(source), 0, time.perf_counter()
+    on_progress(0, total, models.seconds(request.model, restorer.forward, size))
 
     def on_window() -> None:
         nonlocal count
         count += 1
-        on_progress(count, total)
+        on_progress(count, total, (time.perf_counter() - start) / count * (total - count))
         if request.cancelled:
             raise Cancelled
 
     restored = restorer.run([source], depth or source.form.depth, on_window)[0]
+    models.note(request.model, time.perf_counter() - start, restorer.forward.work(*size))
     del source  # writing a large picture needs its memory
     if request.cancelled:
         raise Cancelled
@@ -172,20 +227,21 @@ def _check_kind(path: Path, spec: ModelSpec) -> None:
     kind = format_of_name(path)
     if spec.raw and kind and not kind.raw_container:
         raise Problem(415, f"{path}: is a picture, and {spec.id} restores raw files, the camera's own")
-    if not spec.raw and is_raw(path):
+    if not spec.raw and is_raw(path) and has_mosaic(path):
         known = path.suffix != ".raw"  # the suffix of files that nothing else is known of
         what = "is a raw file" if known else f"is no {titles(all_formats())}"
         raise Problem(415, f"{path}: {what}, and {spec.id} restores pictures ({output_titles()})")
 
 
-def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> None:
-    height, width = raw_size(path) if spec.raw else image_size(path)
+def _check_size(path: Path, spec: ModelSpec, max_pixels: int) -> tuple[int, int]:
+    height, width = raw_size(path) if spec.raw or is_raw(path) else image_size(path)
     if height * width > max_pixels:
         raise Problem(
             413,
             f"{path}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, "
             f"and the limit here is {max_pixels / 1e6:g} million",
         )
+    return height, width
 
 
 def _format(request: RestoreRequest, spec: ModelSpec) -> tuple[str, Optional[int]]:

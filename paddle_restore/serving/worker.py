@@ -1,7 +1,7 @@
 """A worker process: opens the models, then processes one request after the other.
 
 Requests come on stdin as lines of JSON. On stdout go {"ready"} or {"failed"} once, then for each request
-{"progress": [done, total]} and at last {"done"}, {"error", "status"} or {"cancelled"}.
+{"progress": [done, total, seconds left]} and at last {"done"}, {"error", "status"} or {"cancelled"}.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any
 import psutil
 
 from paddle_restore.errors import UserError
-from paddle_restore.inference.package import read_package
 from paddle_restore.inference.restorer import Restorer
-from paddle_restore.serving.processing import Cancelled, RestoreRequest, describe_error, process
+from paddle_restore.serving.catalogue import find_model
+from paddle_restore.serving.processing import Cancelled, Models, RestoreRequest, describe_error, process
 from paddle_restore.serving.settings import Settings
 
 Send = Callable[..., None]
@@ -47,13 +47,13 @@ def main() -> int:
     requests: queue.SimpleQueue[RestoreRequest] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     try:
-        restorers = _open(settings)
+        models = Models(_open(settings))
     except UserError as error:
         send(failed=str(error))
         return 2
     send(ready=True)
     while True:
-        _answer(settings, restorers, requests.get(), send)
+        _answer(settings, models, requests.get(), send)
 
 
 def _listen(requests: queue.SimpleQueue[RestoreRequest]) -> None:
@@ -72,7 +72,7 @@ def _end_first() -> None:
 def _open(settings: Settings) -> dict[str, Restorer]:
     cores = len(os.sched_getaffinity(0))
     return {
-        read_package(folder).name: Restorer(
+        name: Restorer(
             folder,
             backend=settings.backend,
             precision=settings.precision,
@@ -80,15 +80,14 @@ def _open(settings: Settings) -> dict[str, Restorer]:
             memory=settings.memory,
             threads=settings.threads or max(1, cores // settings.workers),
         )
-        for folder in settings.model_dirs
+        for name, folder, _ in map(find_model, settings.model_dirs)
     }
 
 
-def _answer(settings: Settings, restorers: dict[str, Restorer], request: RestoreRequest, send: Send) -> None:
+def _answer(settings: Settings, models: Models, request: RestoreRequest, send: Send) -> None:
     answer: dict[str, Any]
     try:
-        restorer = restorers[request.model]
-        result = process(restorer, request, settings, lambda *counts: send(progress=counts))
+        result = process(models, request, settings, lambda *counts: send(progress=counts))
         answer = {"done": asdict(result)}
     except Cancelled:
         answer = {"cancelled": True}

@@ -141,7 +141,8 @@ def one_line(where: Union[str, PathLike]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{where}: {line_of(error)}") from None
+        # Names in a pickle may hold lone surrogates, which cannot be written.
+        raise UserError(f"{where}: {line_of(error)}".encode("utf-8", "replace").decode()) from None
     except DAMAGE as error:
         text = line_of(error, 100) or type(error).__name__
         raise UserError(f"{where} is truncated, damaged or no checkpoint ({text})") from None

@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(capsys, tmp_path, monkeypatch)
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_text", refused)
+    monkeypatch.setattr("pathlib.Path.open", refused)
     words = ("infer", "--model_dir", tmp_path, "--input", "a.png", "--output", "b.png")
     assert re.search(r"inference.yml: cannot be read \(Permission denied\)", fails(capsys, *words))
 

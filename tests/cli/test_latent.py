@@ -6,9 +6,11 @@ import re
 import shutil
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
+from paddle_restore import create_model
 from paddle_restore.data.image import read_image, write_image
 from paddle_restore.metrics import evaluate
 from paddle_restore.weights import load_pdparams
@@ -127,3 +129,28 @@ def test_predict_and_infer_measure_by_the_recipes_protocols(recipe, run, tmp_pat
         wanted = evaluate(read_image(tmp_path / "0.png") / 255, reference, names)
         assert float(found[1]) == pytest.approx(wanted["psnr"], abs=0.02)
         assert float(found[2]) == pytest.approx(wanted["ssim_y_matlab"], abs=0.002)
+
+
+def test_several_networks_in_one_table(picture_recipe, tmp_path):
+    """InvDN, which draws noise, beside MIRNetV2, which another recipe describes, on the same pictures."""
+    recipe = yaml.safe_load(picture_recipe.read_text())
+    recipe["model"] = {"id": "mirnet_v2_small", "args": {"width": 8, "groups": [1]}}
+    recipe["objective"] = {"kind": "supervised", "losses": {"l1": 1.0}}
+    recipe["data"].pop("lq")
+    (tmp_path / "other.yml").write_text(yaml.safe_dump(recipe))
+    for name, model in (
+        ("invdn", create_model("invdn", width=8, blocks=1)),
+        ("small", create_model("mirnet_v2_small", width=8, groups=[1])),
+    ):
+        paddle.save(model.state_dict(), str(tmp_path / f"{name}.pdparams"))
+    given = (tmp_path / "invdn.pdparams", f"{tmp_path / 'other.yml'}={tmp_path / 'small.pdparams'}")
+    words = ("tools/eval.py", "-c", picture_recipe, "--weights", *given)
+    out = command(*words).stdout
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    headers, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
+    assert headers == ["network", "weights", "psnr", "parameters", "s per picture"]
+    assert [row[0] for row in rows] == ["invdn", "mirnet_v2_small"]
+    assert [row[2] for row in rows] == re.findall(r"^\[eval\] psnr: ([\d.]+)", out, re.MULTILINE)
+    assert all(float(row[4]) > 0 and int(row[3].replace(",", "")) > 1000 for row in rows)
+    refused = command(*words, "--save_images", tmp_path / "out", check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

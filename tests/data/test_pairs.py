@@ -7,7 +7,7 @@ import pytest
 
 from paddle_restore.data.datasets.pairs import PairsEval, PairsOptions, PairsTrain
 from paddle_restore.data.image import read_image, to_float, write_image
-from paddle_restore.data.matching import match_pairs
+from paddle_restore.data.matching import PAIR_FOLDERS, match_pairs
 from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError
 from paddle_restore.metrics import evaluate
@@ -35,7 +35,7 @@ def pairs(tmp_path):
     return write_pairs(tmp_path, {"b": (24, 40), "a": (32, 32), "c": (33, 35)})
 
 
-@pytest.mark.parametrize("spelling", [("input", "groundtruth"), ("Noisy", "GT")])
+@pytest.mark.parametrize("spelling", [*PAIR_FOLDERS])
 def test_both_spellings(tmp_path, spelling):
     write_pairs(tmp_path, {"a": (20, 20)}, spelling)
     (pair,) = match_pairs(tmp_path)
@@ -152,3 +152,27 @@ def test_the_real_pairs(shared):
         np.testing.assert_array_equal(shrink(read_image(pair.clean), 4), read_image(pair.lq))
     other = PairsOptions(root=shared / "data/sidd_mini2", train_folder="train_mini")
     assert len(PairsTrain(other, SRGB)) == 10
+
+
+def test_a_folder_is_split_by_a_fraction(tmp_path):
+    names = [f"{n:02d}" for n in range(20)]
+    write_pairs(tmp_path / "all", dict.fromkeys(names, (40, 40)), ("lq", "gt"))
+    options = PairsOptions(root=tmp_path, train_folder="all", crop=16, val_fraction=0.2)
+    train, held_out = PairsTrain(options, SRGB), PairsEval(options, SRGB)
+    assert (len(train), len(held_out)) == (16, 4)
+    found = [[pair.name for pair in part.pairs] for part in (train, held_out)]
+    assert sorted(found[0] + found[1]) == names
+    assert found[0] == sorted(found[0])
+    # One more pair moves at most one of the others.
+    write_pairs(tmp_path / "all", {"99": (40, 40)}, ("lq", "gt"))
+    again = [pair.name for pair in PairsEval(options, SRGB).pairs]
+    assert len(set(found[1]) - set(again)) <= 1
+    limited = options.model_copy(update={"limit": 3})
+    assert (len(PairsTrain(limited, SRGB)), len(PairsEval(limited, SRGB))) == (3, 3)
+
+
+def test_one_pair_cannot_be_split(tmp_path):
+    write_pairs(tmp_path / "train", {"a": (40, 40)})
+    options = PairsOptions(root=tmp_path, crop=16, val_fraction=0.5)
+    with pytest.raises(UserError, match="1 pair cannot be split"):
+        PairsTrain(options, SRGB)

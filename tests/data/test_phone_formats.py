@@ -276,6 +276,37 @@ def with_orientation(data, orientation, codecs, shown):
     raise AssertionError("no place for the orientation")
 
 
+def test_jpeg_xl_of_floats_is_refused(tmp_path):
+    codecs = pytest.importorskip("imagecodecs")
+    data = codecs.jpegxl_encode(colours().astype(np.float32) / 255, lossless=True)
+    (tmp_path / "a.jxl").write_bytes(data)
+    with pytest.raises(UserError, match="is a JPEG XL of 32-bit numbers"):
+        read_with_form(tmp_path / "a.jxl")
+
+
+def test_jpeg_xl_with_a_profile_of_its_own_is_refused(tmp_path):
+    """The header's bits by hand: 16x16; not at defaults; 8 bits; colours not sRGB, but of an ICC profile."""
+    pytest.importorskip("imagecodecs")
+    size, metadata, colour = (
+        "1" + "10000" + "100",
+        "0" + "0" + "0" + "00" + "1" + "00" + "0",
+        "0" + "1" + "00",
+    )
+    bits = (size + metadata + colour).ljust(256, "0")
+    data = b"\xff\x0a" + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, 256, 8))
+    (tmp_path / "a.jxl").write_bytes(data)
+    with pytest.raises(UserError, match="is a JPEG XL with an ICC profile"):
+        image_size(tmp_path / "a.jxl")
+
+
+@needs_avif
+def test_animations_are_refused(tmp_path):
+    pictures = [Image.fromarray(colours()), Image.fromarray(255 - colours())]
+    pictures[0].save(tmp_path / "a.avif", save_all=True, append_images=pictures[1:])
+    with pytest.raises(UserError, match="is an animated AVIF"):
+        read_with_form(tmp_path / "a.avif")
+
+
 def test_no_wheel_no_jpeg_xl(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(40))

@@ -72,7 +72,7 @@ def test_a_mosaic_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("damaged_dng_black/damaged.dng", "(60 bytes are too few|only .* rows).*broken or cut short"),
+        ("damaged_dng_black/damaged.dng", "60 bytes are too few for its 320x240 pixels; the file is broken"),
         ("headerless_raw_guessed/sensor_768x512_16bit.raw", "has no header that says its camera"),
         (
             "dng_compression_called_broken/jxl.dng",

@@ -182,6 +182,29 @@ def test_other_compressions_are_read_with_imagecodecs_and_named_without(tmp_path
     assert apart <= (0.01 * np.iinfo(dtype).max if name == "jpegxr" else 0)
 
 
+@pytest.mark.skipif(not HAS_IMAGECODECS, reason="needs imagecodecs")
+def test_16_bit_lzw_in_planes(tmp_path):
+    planes = colours(np.uint16).transpose(2, 0, 1).copy()
+    tifffile.imwrite(
+        tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression="lzw"
+    )
+    np.testing.assert_array_equal(read(tmp_path / "a.tif"), colours(np.uint16))
+
+
+@pytest.mark.parametrize("photometric", ["cielab", "two more channels"])
+def test_colours_and_channels_that_are_not_read(tmp_path, photometric):
+    if photometric == "cielab":
+        tifffile.imwrite(tmp_path / "a.tif", colours(), photometric="cielab")
+    else:
+        stored = np.concatenate([colours(), colours()[..., :2]], axis=2)
+        extra = ["unassalpha", "unspecified"]
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=extra)
+    with pytest.raises(
+        UserError, match=r"is a TIFF of [35] channels and colour type [82]; save it as grey or RGB"
+    ):
+        read(tmp_path / "a.tif")
+
+
 def test_numbers_of_no_type_are_numbers(tmp_path):
     """SampleFormat 4, "undefined", which some microscopes and scanners write."""
     tags = {258: (3, [8] * 3), 262: (3, [2]), 277: (3, [3]), 339: (3, [4] * 3)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import yaml
 
@@ -82,6 +84,70 @@ def test_broken_files_are_one_line(tmp_path, text, message):
     (tmp_path / "self.yml").write_text(text)
     with pytest.raises(UserError, match=message):
         load_config(tmp_path / "self.yml")
+
+
+LAUGHS = "[&a x, &b [*a,*a,*a,*a,*a,*a,*a,*a], " + ", ".join(
+    f"&{chr(i)} [{', '.join([f'*{chr(i - 1)}'] * 8)}]" for i in range(ord("c"), ord("m"))
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: " + "9" * 5000, "an integer beyond 64 bits"),
+        ("seed: 99999999999999999999", "an integer beyond 64 bits"),
+        ("seed: 0x_", "is not valid YAML"),
+        ("name: 2024-13-45", "is not valid YAML"),
+        ("name: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("name: " + "[" * 60 + "]" * 60, "nested too deeply"),
+        ("on: 2", "the key True is not text"),
+        ("train: {1: 2}", "the key 1 is not text"),
+        ("_base_: 5", "_base_ is a file or a list of files, not 5"),
+        ("_base_: [5]", r"_base_ is a file or a list of files, not \[5\]"),
+        ("_base_:", "_base_ is a file or a list of files, not None"),
+        ('_base_: "a\\0b"', "NUL"),
+        ('name: "\\ud800"', "lone surrogate"),
+        ("data: {kind: [1]}", r"unknown kind \[1\]"),
+        (f"seed: {LAUGHS}]", "more than 20000 values"),
+        (f"model: {{id: x, args: {{width: {LAUGHS}]}}}}", "more than 20000 values"),
+        ("model: &m {id: x, args: *m}", "an alias stands inside what it names"),
+        ("name: [" + "x, " * 100_000 + "]", "more than 20000 values"),
+        ("name: " + "x" * (1 << 20), "is larger than 1 MiB"),
+        ("data: {kind: sid, ? " + "x" * 300_000 + " : 1}", "unknown key"),
+    ],
+)
+def test_hostile_files_are_one_short_line(tmp_path, text, message):
+    (tmp_path / "a.yml").write_text(text)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=message) as caught:
+        load_config(tmp_path / "a.yml")
+    assert len(str(caught.value)) < len(str(tmp_path)) + 600
+    assert time.monotonic() - start < 10
+
+
+def test_a_hostile_value_is_shown_in_part(tiny_recipe):
+    for override in ("name=[" + "xxxxxxxxx," * 9000 + "]", "train.epochs=" + "x" * 100_000):
+        with pytest.raises(UserError) as caught:
+            load_config(tiny_recipe, (override,))
+        assert len(str(caught.value)) < len(str(tiny_recipe)) + 600
+
+
+def test_bases_that_multiply_are_an_error(tmp_path):
+    """Four files, of which each names the next one 30 times: 810,000 files to read."""
+    for number in range(4):
+        (tmp_path / f"{number}.yml").write_text(f"_base_: [{', '.join([f'{number + 1}.yml'] * 30)}]")
+    (tmp_path / "4.yml").write_text("name: x")
+    with pytest.raises(UserError, match="_base_ leads to more than 100 files"):
+        load_config(tmp_path / "0.yml")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["train.batch_size=1000000", "train.num_workers=100000", "data.crop=1000000000"],
+)
+def test_sizes_have_an_upper_bound(tiny_recipe, override):
+    with pytest.raises(UserError, match="less than or equal to"):
+        load_config(tiny_recipe, (override,))
 
 
 def test_a_missing_recipe_is_one_line(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -23,6 +24,7 @@ from paddle_restore.engine.config import load_config
 from paddle_restore.engine.logging import RunLog
 from paddle_restore.engine.objectives.invertible import Invertible
 from paddle_restore.engine.signals import Stopped
+from paddle_restore.engine.step import Step
 from paddle_restore.engine.trainer import train
 from paddle_restore.errors import UserError
 from paddle_restore.weights import load_pdparams
@@ -94,6 +96,87 @@ def test_a_bug_in_a_worker_comes_with_its_own_traceback():
 def test_a_dead_worker_is_one_line(action, line):
     with pytest.raises(UserError, match=line):
         list(batches(Fails(action), Order(4, 2, 0), 0, 2, workers=1))
+
+
+def kill_one_worker():
+    worker = multiprocessing.active_children()[0]
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(10)
+
+
+@pytest.mark.parametrize("place", ["step", "evaluation", "checkpoint", "fetching"])
+def test_a_killed_worker_is_one_line_and_what_was_trained_is_saved(
+    picture_recipe, tmp_path, monkeypatch, place
+):
+    """Wherever the training is at that moment: Paddle's handler would raise there."""
+    killed = []
+
+    def wrapped(function):
+        def call(*args, **kwargs):
+            if not killed and len(calls) >= 3:
+                killed.append(True)
+                kill_one_worker()
+                sum(range(1000))  # a signal's handler runs between two instructions
+            return function(*args, **kwargs)
+
+        return call
+
+    calls = []
+    step = Step.__call__
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Step, "__call__", counted)
+    if place == "step":
+        monkeypatch.setattr(Step, "_agree", wrapped(Step._agree))
+    elif place == "evaluation":
+        monkeypatch.setattr(trainer, "evaluate", wrapped(trainer.evaluate))
+    elif place == "checkpoint":
+        monkeypatch.setattr(trainer, "save_checkpoint", wrapped(trainer.save_checkpoint))
+    else:
+        monkeypatch.setattr(trainer, "mixup", wrapped(trainer.mixup))
+    options = ("train.iterations=4000", "train.num_workers=2", "save.every=4", "eval.every=4")
+    with pytest.raises(UserError, match=r"data worker \d+ was killed by SIGKILL"):
+        train(load_config(picture_recipe, options), tmp_path / "run")
+    assert killed
+    done = state_of(tmp_path / "run")["iteration"]
+    assert done == len(calls) >= 3
+    assert records(tmp_path / "run")[-1]["iteration"] == done
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("less", r"is after iteration 10, and the run ends after iteration 8 now \(the training data have"),
+        ("more", "the training data have changed: 5 -> 6 samples"),
+        ("eval", "the evaluation data have changed: 2 -> 1 samples"),
+    ],
+)
+def test_data_that_changed_before_a_resume_are_named(picture_recipe, tmp_path, capsys, change, line):
+    root = tmp_path / "pictures"
+    shutil.copytree(picture_recipe.parent, root)
+    options = (f"data.root={root}", "train.iterations=null", "train.epochs=4")
+    config = load_config(root / "recipe.yml", options)  # 3 iterations an epoch, 12 in all
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "run", stop=StopAfter(9))
+    for part in ("input", "groundtruth"):
+        if change == "less":
+            (root / "train" / part / "4.png").unlink()
+        elif change == "more":
+            shutil.copy(root / "train" / part / "4.png", root / "train" / part / "5.png")
+        else:
+            (root / "val" / part / "1.png").unlink()
+    capsys.readouterr()
+    checkpoint = find_checkpoint(tmp_path / "run")
+    if change == "less":
+        with pytest.raises(UserError, match=line):
+            train(config, tmp_path / "run", checkpoint)
+        assert state_of(tmp_path / "run")["iteration"] == 10
+        return
+    train(config, tmp_path / "run", checkpoint)
+    assert line in capsys.readouterr().out
 
 
 @pytest.fixture

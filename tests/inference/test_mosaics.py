@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rawpy
+from skimage import data as photographs
 
 from paddle_restore.data.camera_facts import CameraFacts
 from paddle_restore.data.dng import BLACK, WHITE
@@ -17,6 +19,7 @@ from paddle_restore.data.raw import read_raw
 from paddle_restore.data.sensor_noise import SensorNoise
 from paddle_restore.data.stabilise import stabilise
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, XTRANS_PATTERN, write_dng
+from paddle_restore.data.synthetic.unprocess import mosaic, radiance
 from paddle_restore.errors import UserError
 from paddle_restore.inference.files import FileOptions, Kinds, find_tasks
 from paddle_restore.inference.forward import Averaging, Forward
@@ -25,9 +28,11 @@ from paddle_restore.inference.package import Preprocess
 from paddle_restore.inference.pipeline import restore_files
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
+from paddle_restore.inference.speed import seconds_per_pixel
 from paddle_restore.inference.tiling import Tiling
 from paddle_restore.models.spec import ModelSpec
 
+MATRIX = (0.5838, -0.1430, -0.0246, -0.3497, 1.1477, 0.2297, -0.0748, 0.1885, 0.5778)
 SPEC = ModelSpec("raw", "bayer", 1, 2, 1, "p", "r", "l", output="mosaic")
 NOISE = SensorNoise((2e-3, 1e-3, 3e-3), (1e-4, 2e-4, 1e-4))
 
@@ -297,3 +302,38 @@ def test_the_noise_of_a_cameras_file_is_taken(night):
 def test_strength_of_networks_that_develop_stays_refused():
     with pytest.raises(UserError, match="strength"):
         Forward(mean3, replace(SPEC, output="picture", scale=2), strength=0.5)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_other_backends_give_the_same_frame(night, backend):
+    pytest.importorskip({"onnx": "onnxruntime"}.get(backend, backend))
+    expected = Restorer(threads=1).denoise(night).mosaic.astype(int)
+    frame = Restorer("denoise_raw", backend=backend, threads=1).denoise(night)
+    assert np.abs(frame.mosaic - expected).max() <= 4  # of 65535
+
+
+def test_a_clean_frame_comes_back(tmp_path):
+    """ISO 100, well exposed: at least 50 dB, in tiles too."""
+    photo = photographs.coffee()[:384, :576].astype(np.float32) / 255
+    light = cv2.GaussianBlur(radiance(photo, MATRIX, (2.0, 1.0, 1.6)), (0, 0), 1.0)
+    clean, rng = mosaic(light, "GRBG"), np.random.default_rng(0)
+    electrons = rng.poisson(clean * 60_000) + rng.normal(0, 3, clean.shape)
+    values = np.clip(np.rint(512 + electrons * (15871 / 60_000)), 0, 16383).astype(np.uint16)
+    write_dng(tmp_path / "a.dng", values, pattern="GRBG", black_level=512, white_level=16383)
+    for tile in ("auto", 512):
+        out = Restorer(threads=1, tile=tile).denoise(tmp_path / "a.dng")
+        error = (out.mosaic - float(BLACK)) / (WHITE - BLACK) - np.minimum(clean, 1)
+        assert -10 * np.log10(np.mean(error**2)) > 50
+
+
+def test_the_time_of_a_network_for_mosaics_is_measured():
+    """It is, before long work begins: a large frame, or the first request of a service."""
+    calls = []
+
+    def counted(batch: np.ndarray) -> np.ndarray:
+        calls.append(batch.shape)
+        return batch
+
+    forward = Forward(counted, SPEC, Averaging(), Tiling("none"))
+    assert seconds_per_pixel(forward) > 0
+    assert calls == [(1, 4, 128, 128)] * 2

@@ -189,3 +189,12 @@ def test_unknown_names_are_met_by_the_nearest_one():
 def test_a_width_that_cannot_be_divided_is_refused(id, width):
     with pytest.raises(UserError, match="width must be"):
         create_model(id, width=width)
+
+
+@pytest.mark.parametrize(
+    ("id", "arguments"),
+    [("sid_unet", {"width": 10**9}), ("nafnet", {"encoder": [1] * 1000}), ("invdn", {"blocks": 10**12})],
+)
+def test_arguments_that_no_machine_can_hold_are_an_error(id, arguments):
+    with pytest.raises(UserError, match=r"numbers are at most .*, lists at most 64 long"):
+        create_model(id, **arguments)

@@ -118,7 +118,7 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="session")
 def service(exported, tmp_path_factory):
     """One worker, one place to wait, 2 MB, 1 megapixel, both models."""
-    limits = ("--workers", 1, "--queue", 1, "--max_mb", 2, "--max_mp", 1, "--seconds", 60)
+    limits = ("--workers", 1, "--queue", 1, "--max_mb", 2, "--max_mp", 1, "--seconds", 300)
     words = ("--model_dir", exported / "mirnet", exported / "sid", *limits)
     running = Running(words, temporary=tmp_path_factory.mktemp("tmp"))
     assert running.url, running.errors

@@ -74,16 +74,20 @@ def test_progress(service, files):
     content, id = (files / "slow.png").read_bytes(), "0123456789abcdef"
     call = lambda: service.post(params=SLOW, content=content, headers={"X-Request-Id": id})  # noqa: E731
     thread, answers = in_background(call)
-    seen = set()
+    seen, left = set(), []
     with httpx.Client(base_url=service.url) as client:
         while thread.is_alive():
             answer = client.get(f"/v1/progress/{id}")
             if answer.status_code == 200 and answer.json()["state"] == "working":
                 seen.add((answer.json()["done"], answer.json()["total"]))
+                left.append(answer.json()["seconds_left"])
             time.sleep(0.05)
         assert client.get(f"/v1/progress/{id}").status_code == 404
     assert answers[0].status_code == 200
     assert len(seen) > 3
+    known = [seconds for seconds in left if seconds is not None]
+    assert len(known) > 3
+    assert 0 <= known[-1] < max(known)
     bad = service.post(params=PICTURE, content=content, headers={"X-Request-Id": "../x"})
     assert (bad.status_code, bad.json()["error"][:12]) == (422, "X-Request-Id")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -151,14 +154,69 @@ def test_time_is_limited(exported, files):
     running = Running(("--model_dir", exported / "mirnet", "--seconds", 2))
     assert running.url, running.errors
     try:
-        options = {"self_ensemble": "x8", "tile": "64"}
-        slow = running.post(params=options, content=(files / "slow.png").read_bytes())
+        (worker,) = running.worker_pids()
+        os.kill(worker, signal.SIGSTOP)  # it stalls, as on a machine that swaps
+        slow = running.post(content=(files / "a.png").read_bytes())
         assert slow.status_code == 503
         assert "took longer than the 2 seconds" in slow.json()["error"]
+        assert slow.json()["error"].endswith("send a smaller picture")  # and not what was not asked for
         running.until("paddle_restore_workers", 1, seconds=60)
         assert running.post(content=(files / "a.png").read_bytes()).status_code == 200
     finally:
         running.process.kill()
+
+
+def test_what_cannot_be_done_in_time_is_refused_at_once(exported, files, tmp_path):
+    write_image(tmp_path / "large.png", np.zeros((3000, 4000, 3)))
+    words = ("--model_dir", f"good={exported / 'mirnet'}", f"other={exported / 'mirnet'}", "--seconds", 3)
+    running = Running(words, temporary=tmp_path / "tmp")
+    (tmp_path / "tmp").mkdir()
+    assert running.started.startswith("serving good, other at http"), running.errors
+    try:
+        for options, advice in (({}, ""), ({"self_ensemble": "x8"}, ", or leave self_ensemble away")):
+            start = time.monotonic()
+            content = (tmp_path / "large.png").read_bytes()
+            answer = running.post(params={"model": "good", **options}, content=content)
+            assert time.monotonic() - start < 3
+            line = answer.json()["error"]
+            assert answer.status_code == 413, line
+            assert re.search(
+                r"has 4000x3000 pixels, for which good needs about \d+ (seconds|minutes) here", line
+            )
+            assert re.search(rf"smaller picture of at most [\d.]+ million pixels{advice}$", line)
+        assert running.metric("paddle_restore_workers_replaced_total") == 0
+        answer = running.post(params={"model": "other"}, content=(files / "a.png").read_bytes())
+        assert (answer.status_code, answer.headers["x-model"]) == (200, "other")
+    finally:
+        running.process.kill()
+
+
+def test_another_model_that_is_fast_enough_is_named():
+    from paddle_restore.serving.problem import Problem
+    from paddle_restore.serving.processing import Models, RestoreRequest
+
+    def model(per_pixel, raw=False):
+        spec = SimpleNamespace(raw=raw)
+        return SimpleNamespace(
+            spec=spec, forward=SimpleNamespace(spec=spec, work=lambda h, w: h * w * per_pixel)
+        )
+
+    models = Models.__new__(Models)
+    models._restorers = {"slow": model(40), "fast": model(1), "slower": model(90), "raw": model(1, raw=True)}
+    models._per_pixel = dict.fromkeys(models._restorers, 1e-6)
+    request = RestoreRequest("restore", "slow", "/x/upload.png", "a.png")
+    models.check_time(request, models["slow"].forward, (2000, 2000), 120)  # 160 s: perhaps
+    with pytest.raises(Problem) as caught:
+        models.check_time(request, models["slow"].forward, (3000, 4000), 120)
+    assert str(caught.value) == (
+        "/x/upload.png: has 4000x3000 pixels, for which slow needs about 8 minutes here, and a request may "
+        "take 120 seconds; send a smaller picture of at most 3 million pixels, or choose fast, which takes "
+        "about 12 seconds"
+    )
+    models.note("slow", 60.0, 100)  # a slow run may be chance
+    assert models.seconds("slow", models["slow"].forward, (1000, 1000)) == 40
+    models.note("slow", 1.0, 2_000_000)
+    assert models.seconds("slow", models["slow"].forward, (1000, 1000)) == 20
 
 
 def test_memory_is_limited(exported, tmp_path):
@@ -186,6 +244,8 @@ def test_workers_end_with_the_service(exported):
 @pytest.mark.parametrize(
     ("words", "token", "message"),
     [
+        (("--model_dir", "a b=nothing"), None, "the name before = has 1 to 100 letters"),
+        (("--model_dir", "a=nothing"), None, "nothing: is not an exported model"),
         (("--model_dir", "nothing"), None, "nothing: is not an exported model"),
         (("--model_dir", "MODEL", "MODEL"), None, "is the second model with the name 'mirnet_v2_small'"),
         (("--model_dir", "MODEL", "--port", "TAKEN"), None, "cannot listen there (Address already in use)"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the page's test needs playwright: pip install 'paddle_restore[browser]'"
@@ -230,6 +232,169 @@ def test_errors_are_words_in_both_languages(page, files, tmp_path):
     page.set_input_files("#file", {"name": "big.png", "mimeType": "image/png", "buffer": b"x" * 3_000_000})
     page.click("#restore")
     expect(page.locator("#error-words")).to_contain_text("The file is too large: 3.0 MB, and at most 2 MB")
+
+
+def drop(page, *names):
+    """Drop files of these names: copies of what #file holds cannot be dropped, so each is a small PNG."""
+    page.evaluate(
+        """async (names) => {
+          const content = await (await fetch("/example.png")).blob();
+          const data = new DataTransfer();
+          for (const name of names) data.items.add(new File([content], name, { type: "image/png" }));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+        }""",
+        list(names),
+    )
+
+
+def test_several_files_are_a_queue_with_one_download(page, files, tmp_path):
+    (tmp_path / "note.txt").write_text("no picture")
+    shutil.copy(files / "a.png", tmp_path / "b.png")
+    cv2.imwrite(str(tmp_path / "b.jpg"), cv2.imread(str(files / "a.png")))
+    given = [files / "a.png", tmp_path / "note.txt", tmp_path / "b.png", files / "a.dng", tmp_path / "b.jpg"]
+    page.set_input_files("#file", given)
+    expect(page.locator("#chosen")).to_contain_text("5 files")
+    expect(page.locator("#queue li")).to_have_text([f"{path.name}: waits" for path in given])
+    page.click("#restore")
+    expect(page.locator("#status")).to_have_text(
+        "Ready. Files that could not be restored: 1.", timeout=2 * PATIENCE
+    )
+    lines = page.locator("#queue li")
+    expect(lines.nth(0)).to_have_text("a.png: ready Show")
+    expect(lines.nth(1)).to_contain_text(
+        "None of the models here takes this kind of file. Files that are taken"
+    )
+    expect(lines.nth(3)).to_have_text("a.dng: ready Show")  # by the model for raw files
+    expect(page.locator("#facts")).to_contain_text("a.png: mirnet_v2_small")  # the first one stays in view
+    lines.nth(3).get_by_role("button", name="Show a.dng").click()
+    expect(page.locator("#facts")).to_contain_text("a.dng: sid_unet")
+    expect(page.locator("#zip")).to_have_text("Download all 4 (ZIP)")
+    with zipfile.ZipFile(downloaded(page, "#zip", tmp_path)) as archive:
+        assert archive.testzip() is None
+        names = ["a-restored.png", "b-restored.png", "a-restored-2.png", "b-restored.jpg"]
+        assert archive.namelist() == names
+        sizes = [cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), -1).shape for name in names]
+        assert sizes == [(40, 56, 3), (40, 56, 3), (66, 96, 3), (40, 56, 3)]
+    page.select_option("#language", "zh")
+    expect(lines.nth(0)).to_have_text("a.png：完成 显示")
+    page.set_viewport_size({"width": 280, "height": 640})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 280
+
+
+def test_files_that_are_dropped_during_the_work_join_the_queue(page, service, files):
+    page.route(
+        "**/v1/restore*", lambda route: route.continue_(url=route.request.url + "&self_ensemble=x8&tile=64")
+    )
+    page.set_input_files("#file", files / "slow.png")
+    page.click("#restore")
+    expect(page.locator("#status")).to_contain_text("Restoring: part", timeout=PATIENCE)
+    expect(page.locator("#status")).to_contain_text(" left", timeout=PATIENCE)  # the remaining time
+    drop(page, "second.png", "third.png")
+    expect(page.locator("#queue li")).to_have_count(3)
+    expect(page.locator("#chosen")).to_contain_text("3 files")
+    expect(page.locator("#status")).to_contain_text("1 of 3: ", timeout=PATIENCE)
+    page.click("#cancel")
+    expect(page.locator("#status")).to_have_text("Cancelled.")
+    expect(page.locator("#queue li")).to_have_text(
+        ["slow.png: cancelled", "second.png: waits", "third.png: waits"]
+    )
+    page.unroute("**/v1/restore*")
+    page.click("#restore")  # goes on with those that wait
+    expect(page.locator("#status")).to_have_text("Ready.", timeout=2 * PATIENCE)
+    expect(page.locator("#queue li").nth(0)).to_have_text("slow.png: cancelled")
+    service.until("paddle_restore_workers_busy", 0)
+
+
+def test_the_old_result_goes_and_the_kinds_are_named(page, files, tmp_path):
+    page.set_input_files("#file", files / "a.png")
+    page.click("#restore")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    (tmp_path / "note.txt").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "note.txt")
+    page.click("#restore")
+    expect(page.locator("#error")).to_be_visible()
+    expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#error-detail")).to_contain_text("Files that are taken here: 3fr, arw, bmp,")
+
+
+def test_details_of_errors_are_chinese_too(page, files, tmp_path):
+    (tmp_path / "cut.png").write_bytes((files / "a.png").read_bytes()[:400])
+    page.select_option("#language", "zh")
+    page.set_input_files("#file", tmp_path / "cut.png")
+    page.click("#restore")
+    detail = page.locator("#error-detail")
+    expect(detail).to_have_text("cut.png：无法作为图片读取；文件已损坏或不完整", timeout=PATIENCE)
+    assert detail.get_attribute("lang") == "zh-CN"
+    page.select_option("#language", "en")
+    expect(detail).to_have_text("cut.png: cannot be read as a picture; the file is broken or cut short")
+    assert detail.get_attribute("lang") == "en"
+    line = (
+        "a.png: has 4000x3000 pixels, for which slow needs about 8 minutes here, and a request may take 120 "
+        "seconds; send a smaller picture of at most 3 million pixels, or leave self_ensemble away, or choose "
+        "fast, which takes about 12 seconds"
+    )
+    page.route("**/v1/restore*", lambda route: route.fulfill(status=413, json={"error": line}))
+    page.click("#restore")
+    expect(detail).to_have_text(line)
+    page.select_option("#language", "zh")
+    expect(detail).to_have_text(
+        "a.png：4000x3000 像素，slow 在此约需 8 分钟，而每个请求最多 120 秒；请发送至多 3 百万像素的图片，"
+        "或不用 self_ensemble，或选择 fast（约需 12 秒）"
+    )
+
+
+def test_words_for_models(page, service):
+    models = service.client.get("/v1/models").json()
+    models["models"][0]["parameters"] = 7_800_000
+    page.route("**/v1/models", lambda route: route.fulfill(json=models))
+    page.reload()
+    # The weights may be the visitor's own: the licence is that of what was published.
+    expect(page.locator("#licence")).to_contain_text(
+        "7.8 million parameters; licence of the published network:"
+    )
+    page.select_option("#language", "zh")
+    expect(page.locator("#licence")).to_contain_text("780 万个参数；所发表网络的许可证：")
+
+
+def test_a_jpeg_keeps_the_colour_profile(page, tmp_path):
+    """A canvas would make sRGB of a picture in Display P3."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    content = bytearray(profile.tobytes())
+    # Swap two primaries: values of another colour space, which a conversion would change.
+    red, green = content.find(b"rXYZ"), content.find(b"gXYZ")
+    content[red : red + 4], content[green : green + 4] = content[green : green + 4], content[red : red + 4]
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:] = (200, 40, 90)
+    Image.fromarray(picture).save(tmp_path / "p3.jpg", icc_profile=bytes(content), quality=98)
+    page.set_input_files("#file", tmp_path / "p3.jpg")
+    page.route(
+        "**/v1/restore*",
+        lambda route: route.continue_(url=f"{route.request.url}".replace("strength=1", "strength=0")),
+    )
+    page.click("#restore")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    assert "main" in page.get_attribute("#jpeg", "class").split()  # as large as the file
+    jpeg = Image.open(downloaded(page, "#jpeg", tmp_path))
+    assert jpeg.info["icc_profile"] == bytes(content)
+    assert (jpeg.format, jpeg.size) == ("JPEG", (64, 48))
+    np.testing.assert_allclose(np.asarray(jpeg).mean((0, 1)), (200, 40, 90), atol=3)
+    expect(page.locator("#flat")).to_be_hidden()
+
+
+def test_transparency_becomes_white_in_a_jpeg_and_the_page_says_so(page, tmp_path):
+    picture = np.zeros((48, 64, 4), np.uint8)
+    picture[..., :3], picture[:, 32:, 3] = (10, 20, 30), 255
+    Image.fromarray(picture).save(tmp_path / "clear.png")
+    page.set_input_files("#file", tmp_path / "clear.png")
+    page.click("#restore")
+    expect(page.locator("#result")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#flat")).to_contain_text("in a JPEG they become white")
+    assert "main" in page.get_attribute("#png", "class").split()
+    jpeg = np.asarray(Image.open(downloaded(page, "#jpeg", tmp_path)))
+    assert jpeg[:, :24].min() > 250
+    assert jpeg[:, 40:].max() < 120
+    png = Image.open(downloaded(page, "#png", tmp_path))
+    assert png.mode == "RGBA"
 
 
 def test_a_restoration_can_be_cancelled(page, service, files):

@@ -13,8 +13,9 @@ import pytest
 from paddle_restore.data.dng import read_camera, write_raw
 from paddle_restore.data.dng_file import ASCII, RATIONAL, directory
 from paddle_restore.data.metadata import EXIF, GPS, Metadata, pack_block, read_block, read_file_tags
-from paddle_restore.data.raw import read_raw
+from paddle_restore.data.raw import develop_picture, read_raw
 from paddle_restore.inference.restorer import Restorer
+from tests.data.test_raw_kinds import write_linear
 from tests.serving.conftest import Running
 
 SERIAL = 42033  # BodySerialNumber
@@ -60,6 +61,18 @@ def test_raw_in_picture_out_and_before_beside_it(default, files):
     before = decoded(post(default, files / "a.dng", "/v1/preview", ratio=2))
     assert (before.dtype, before.shape) == (np.uint8, (66, 96, 3))
     assert abs(float(after.mean()) / 257 - float(before.mean())) < 6
+
+
+def test_a_raw_file_without_a_mosaic_is_a_picture(default, tmp_path):
+    light = np.kron(np.random.default_rng(0).random((6, 8, 3)), np.ones((10, 10, 1)))
+    write_linear(tmp_path / "phone.dng", np.rint(light * 65535).astype(np.uint16), orientation=6)
+    answer = post(default, tmp_path / "phone.dng", model="denoise_unet", strength=0)
+    assert answer.status_code == 200, answer.text
+    expected = develop_picture(tmp_path / "phone.dng")
+    np.testing.assert_allclose(decoded(answer)[..., ::-1], expected, atol=1)
+    refused = post(default, tmp_path / "phone.dng")
+    assert refused.status_code == 422
+    assert "give it to a network for pictures" in refused.text
 
 
 def test_the_file_chooses_the_model(default, files):

@@ -298,9 +298,10 @@ def test_pages_whose_site_the_browser_does_not_say_are_known_by_their_origin(ser
 
 
 def test_whatever_a_decoder_raises_is_the_files_error(exported, files, monkeypatch, capsys):
-    from paddle_restore.serving.processing import RestoreRequest, describe_error, process
+    from paddle_restore.serving.processing import Models, RestoreRequest, describe_error, process
 
-    restorer, settings = Restorer(exported / "mirnet", threads=1), Settings((exported / "mirnet",))
+    models = Models({"x": Restorer(exported / "mirnet", threads=1)})
+    settings = Settings((exported / "mirnet",))
     request = RestoreRequest("restore", "x", str(files / "a.png"), "a.png")
     for place in (
         "paddle_restore.serving.processing.image_size",
@@ -309,7 +310,7 @@ def test_whatever_a_decoder_raises_is_the_files_error(exported, files, monkeypat
         with monkeypatch.context() as patch:
             patch.setattr(place, lambda *_: {}["a tag of the wrong type"])
             with pytest.raises(UserError) as caught:
-                process(restorer, request, settings, lambda *_: None)
+                process(models, request, settings, lambda *_: None)
         status, line = describe_error(caught.value, request)
         assert (status, line) == (422, "a.png: cannot be read; the file is broken or not supported")
         assert "KeyError: 'a tag of the wrong type'" in capsys.readouterr().err  # the log
@@ -324,7 +325,7 @@ def test_an_exif_tag_of_the_wrong_type(service, shared):
 
 def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monkeypatch):
     from paddle_restore.serving.problem import Problem
-    from paddle_restore.serving.processing import RestoreRequest, process
+    from paddle_restore.serving.processing import Models, RestoreRequest, process
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -334,7 +335,7 @@ def test_a_full_disk_is_not_the_clients_mistake(exported, files, tmp_path, monke
     request = RestoreRequest("restore", "x", str(tmp_path / "a.png"), "a.png")
     with pytest.raises(Problem, match="No space left") as caught:
         process(
-            Restorer(exported / "mirnet", threads=1),
+            Models({"x": Restorer(exported / "mirnet", threads=1)}),
             request,
             Settings((exported / "mirnet",)),
             lambda *_: None,

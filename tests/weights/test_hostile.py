@@ -88,6 +88,7 @@ PICKLES = {
     ),
     "five million steps": b"N0" * 2_450_000 + b"}",
     "tuples in tuples": b")" + b"\x85" * 3_000_000,
+    "a name that is no text": b"}X\x03\0\0\0\xed\xa0\x80Ns",
     "a name of 5 MB": b"}(" + text("n" * 5_000_000) + BF16 + b"u",
 }
 
@@ -99,6 +100,7 @@ def one_line_soon(read, path):
     assert time.process_time() - start < SECONDS
     assert peak_memory() - before < MEGABYTES * 2**20
     message = str(caught.value)
+    message.encode()
     assert "\n" not in message
     assert len(message) < 600
     return message

@@ -41,6 +41,9 @@ Spec read_spec(const YAML::Node& node) {
 
 void require_what_runs_here(const YAML::Node& root, const fs::path& folder, const Spec& spec) {
     const std::string name = folder.string() + ": ";
+    const auto output = root["spec"]["output"];
+    if (output && output.as<std::string>() != "picture")
+        throw UserError(name + spec.id + " restores raw frames, which this program does not; run it with paddle-restore restore");
     if (root["spec"]["latent"] && !root["spec"]["latent"].IsNull())
         throw UserError(name + spec.id + " draws noise, which this program does not; run it with paddle-restore infer");
     if (spec.input != "srgb" && spec.input != "bayer" && spec.input != "mosaic")

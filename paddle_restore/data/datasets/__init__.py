@@ -16,6 +16,9 @@ from pydantic import Field
 from paddle_restore.options import Options
 from paddle_restore.registry import Registry
 
+MAX_CROP = 65_536
+"""Largest side of a training sample."""
+
 Sample = dict[str, Any]
 """float32 arrays `input` (C, h, w) and `target` (3, H, W) in [0, 1], `name`, and what the kind adds.
 
@@ -52,7 +55,7 @@ class DatasetOptions(Options):
     """Base of a kind's options, which are the section `data:` of a recipe."""
 
     kind: str
-    crop: int = Field(gt=0, description="side of a training sample in input pixels")
+    crop: int = Field(gt=0, le=MAX_CROP, description="side of a training sample in input pixels")
 
 
 class DatasetKind(NamedTuple):

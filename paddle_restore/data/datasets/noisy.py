@@ -8,7 +8,7 @@ from typing import Literal, Optional
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.datasets.pairs import PairsEval, PairsOptions
 from paddle_restore.data.files import list_files
 from paddle_restore.data.formats import is_picture
@@ -27,7 +27,7 @@ class NoisyOptions(DatasetOptions):
     eval_folder: Optional[Path] = Field(
         None, description="pairs to measure on, as data.kind pairs has them; without, the noisy pictures"
     )
-    crop: int = Field(128, gt=0, description="side of a training sample in pixels")
+    crop: int = Field(128, gt=0, le=MAX_CROP, description="side of a training sample in pixels")
     repeat: int = Field(1, gt=0, description="crops of each picture in an epoch")
 
 

@@ -3,6 +3,8 @@
     ROOT/train/input  ROOT/train/groundtruth      or      ROOT/train/Noisy  ROOT/train/GT  [LQ]
     ROOT/val/...
 
+The two folders may also be noisy and clean, lq and gt, or input and target.
+
 LQ holds the clean pictures shrunk by MATLAB's imresize, which InvDN trains on (Liu et al., CVPR 2021).
 Without that folder they are computed for each sample.
 """
@@ -16,9 +18,9 @@ import numpy as np
 from pydantic import Field
 
 from paddle_restore.arithmetic import ceil_div
-from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.image import read_image, to_float
-from paddle_restore.data.matching import PicturePair, match_pairs, read_pair, size_text
+from paddle_restore.data.matching import PicturePair, match_pairs, read_pair, size_text, split_pairs
 from paddle_restore.data.pixels import random_flips, random_window
 from paddle_restore.data.resize import shrink
 from paddle_restore.errors import UserError, listed
@@ -33,9 +35,15 @@ class PairsOptions(DatasetOptions):
 
     kind: Literal["pairs"] = "pairs"
     root: Path = Field(description="folder of the two sub-folders below")
-    train_folder: Path = Field(Path("train"), description="holds input and groundtruth, or Noisy and GT")
+    train_folder: Path = Field(
+        Path("train"),
+        description="holds input and groundtruth (or Noisy, GT; noisy, clean; lq, gt; input, target)",
+    )
     eval_folder: Path = Field(Path("val"), description="holds the same two folders")
-    crop: int = Field(128, gt=0, description="side of a training sample in pixels")
+    val_fraction: Optional[float] = Field(
+        None, gt=0, lt=1, description="evaluate on this share of train_folder, which is not trained on"
+    )
+    crop: int = Field(128, gt=0, le=MAX_CROP, description="side of a training sample in pixels")
     augment: bool = Field(True, description="flips and quarter turns, each of the eight equally often")
     lq: Optional[int] = Field(
         None, gt=1, description="also give the target shrunk by this factor, from LQ/ or computed"
@@ -52,7 +60,7 @@ class PairsTrain:
         self.crop = crop or options.crop
         if options.lq and self.crop % options.lq:
             raise UserError(f"data.crop: {self.crop} is not divisible by data.lq ({options.lq})")
-        self.pairs = match_pairs(options.root / options.train_folder, options.limit, unreadable=True)
+        self.pairs = _pairs(options, train=True)
         small = [
             f"{pair.noisy} {size_text(pair.size)}"
             for pair in self.pairs
@@ -112,7 +120,7 @@ class PairsEval:
 
     def __init__(self, options: PairsOptions, spec: ModelSpec):
         _check_input(spec)
-        self.pairs = match_pairs(options.root / options.eval_folder, options.limit)
+        self.pairs = _pairs(options, train=False)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -123,6 +131,15 @@ class PairsEval:
         pictures = read_pair(pair.noisy, pair.clean)
         noisy, clean = (np.ascontiguousarray(to_float(a).transpose(2, 0, 1)) for a in pictures)
         return {"input": noisy, "target": clean, "name": pair.name}
+
+
+def _pairs(options: PairsOptions, train: bool) -> list[PicturePair]:
+    """Return the pairs of the training or of the evaluation data."""
+    if options.val_fraction is None:
+        folder = options.train_folder if train else options.eval_folder
+        return match_pairs(options.root / folder, options.limit, unreadable=train)
+    pairs = match_pairs(options.root / options.train_folder, unreadable=train)
+    return split_pairs(pairs, options.val_fraction)[not train][: options.limit]
 
 
 def _check_input(spec: ModelSpec) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, DatasetOptions, Sample
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, DatasetOptions, Sample
 from paddle_restore.data.files import list_files
 from paddle_restore.data.formats import is_picture
 from paddle_restore.data.image import read_image
@@ -34,13 +34,13 @@ class WindowsOptions(DatasetOptions):
     root: Path = Field(description="folder of the two sub-folders below")
     train_folder: Path = Field(Path("train"), description="clean photographs to learn from")
     eval_folder: Path = Field(Path("val"), description="clean photographs to measure on")
-    crop: int = Field(128, gt=0, description="side of a training patch in the network's pixels")
+    crop: int = Field(128, gt=0, le=MAX_CROP, description="side of a training patch in the network's pixels")
     limit: Optional[int] = Field(None, gt=0, description="number of photographs to use; default: all")
     epoch: int = Field(10000, gt=0, description="patches an epoch")
     drawn: float = Field(0.1, ge=0, le=1, description="share of patches that are drawn")
     detailed: float = Field(0.6, ge=0, le=1, description="share that are the most detailed of several")
     recoloured: float = Field(0.3, ge=0, le=1, description="share whose red, green and blue are exchanged")
-    eval_crop: int = Field(256, gt=0, description="side of an evaluation patch")
+    eval_crop: int = Field(256, gt=0, le=MAX_CROP, description="side of an evaluation patch")
     eval_patches: int = Field(4, gt=0, description="evaluation patches of each photograph")
 
 

@@ -16,7 +16,8 @@ from typing import Any, Literal, Optional
 
 from paddle_restore.data.datasets import DATASETS, DatasetKind
 from paddle_restore.data.exposures import ExposureOptions, ExposuresEval, ExposuresTrain, RawPair
-from paddle_restore.errors import UserError, did_you_mean
+from paddle_restore.data.files import is_file
+from paddle_restore.errors import UserError, did_you_mean, line_of, shortened
 from paddle_restore.models.spec import ModelSpec
 
 COLUMNS = ("short", "long", "ratio")
@@ -62,8 +63,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix.lower() == ".json":
         try:
             rows = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{path}: is not valid JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: is not valid JSON ({line_of(error, 200)})") from None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UserError(f'{path}: expected a list such as [{{"short": ..., "long": ..., "ratio": 100}}]')
         for number, row in enumerate(rows, 1):
@@ -71,8 +72,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}: entry {number}", row
         return
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True, restkey="surplus")
-    _check_columns(f"{path}:1", reader.fieldnames or ())
     try:
+        _check_columns(f"{path}:1", reader.fieldnames or ())
         for row in reader:
             where = f"{path}:{reader.line_num}"
             if "surplus" in row:
@@ -85,7 +86,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _check_columns(where: str, names: Collection[Any]) -> None:
     for name in names:
         if name not in COLUMNS:
-            raise UserError(f"{where}: unknown column {name!r}{did_you_mean(str(name), COLUMNS)}")
+            raise UserError(
+                f"{where}: unknown column {shortened(name)}{did_you_mean(str(name)[:100], COLUMNS)}"
+            )
     if "long" not in names:
         raise UserError(f"{where}: column 'long' is missing; expected {','.join(COLUMNS)}")
 
@@ -104,7 +107,8 @@ def _pair(where: str, row: dict[str, Any], options: RawPairsOptions) -> RawPair:
         ratio = 0.0
     if not (isfinite(ratio) and ratio > 0):
         raise UserError(
-            f"{where}: ratio is {row.get('ratio')!r}; expected long over short exposure time, such as 100"
+            f"{where}: ratio is {shortened(row.get('ratio'))}; "
+            "expected long over short exposure time, such as 100"
         )
     return RawPair(short, long, min(ratio, options.max_ratio), f"x{ratio:g}")
 
@@ -113,10 +117,10 @@ def _file(where: str, name: Any, root: Path) -> Optional[Path]:
     if not name:
         return None
     if not isinstance(name, str):
-        raise UserError(f"{where}: {name!r} is not a file's name")
+        raise UserError(f"{where}: {shortened(name)} is not a file's name")
     path = root / name.strip()
-    if not path.is_file():
-        raise UserError(f"{where}: names {path}, which does not exist")
+    if not is_file(path):
+        raise UserError(f"{where}: names {line_of(path, 300)}, which does not exist")
     return path
 
 

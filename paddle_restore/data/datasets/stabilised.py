@@ -10,7 +10,7 @@ from typing import Literal, Optional
 import numpy as np
 from pydantic import Field
 
-from paddle_restore.data.datasets import DATASETS, DatasetKind, Sample
+from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, Sample
 from paddle_restore.data.datasets.photographs import (
     Photographs,
     WindowsOptions,
@@ -36,7 +36,7 @@ class StabilisedOptions(WindowsOptions):
 
     kind: Literal["stabilised"] = "stabilised"
     misjudged: float = Field(0.5, ge=0, le=1, description="share whose noise is told wrong, by about a tenth")
-    eval_crop: int = Field(128, gt=0, description="side of an evaluation patch in packed pixels")
+    eval_crop: int = Field(128, gt=0, le=MAX_CROP, description="side of an evaluation patch in packed pixels")
 
 
 class StabilisedTrain:

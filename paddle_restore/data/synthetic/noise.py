@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Annotated, Any, Optional, TypeVar, Union
 
 import numpy as np
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.errors import UserError, line_of
 from paddle_restore.options import Options, validate
+from paddle_restore.yaml_file import read_yaml
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -134,11 +134,9 @@ def measure(
 def load_camera(path: Union[str, Path]) -> Camera:
     """Read a camera's YAML file. Raises UserError if it is missing or wrong."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the camera file ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not valid YAML ({line_of(error)})") from None
+        values = read_yaml(Path(path))
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
+        raise UserError(f"{path}: cannot read the camera file ({line_of(error)})") from None
     return validate(Camera, values, path)
 
 

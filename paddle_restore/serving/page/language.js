@@ -1,5 +1,5 @@
 // The texts in the chosen language, and what the browser keeps of the visitor's choices.
-import { TEXTS } from "./texts.js";
+import { DETAILS, TEXTS } from "./texts.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -28,6 +28,15 @@ export function chooseLanguage(name) {
 /** Return the text of a key, with {name} filled in from `values`. */
 export function text(key, values = {}) {
   return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** Return the service's own line in the chosen language, and the language that it is in. */
+export function detailText(line) {
+  for (const [pattern, template] of language === "zh" ? DETAILS : []) {
+    const found = line.match(pattern);
+    if (found) return [template.replace(/\$(\d)/g, (_, n) => detailText(found[n])[0]), "zh-CN"];
+  }
+  return [line, "en"];
 }
 
 export function hasText(key) {

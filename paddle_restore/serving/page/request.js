@@ -2,6 +2,7 @@
 import { text } from "./language.js";
 
 let running = null; // the XMLHttpRequest
+let known = {}; // the last estimate: seconds that are left, and when it came
 
 export function cancel() {
   if (running) running.abort();
@@ -62,15 +63,22 @@ export function send(address, file, parameters, headers, progress) {
   });
 }
 
+function timeLeft(seconds) {
+  if (!(seconds >= 2)) return "";
+  return seconds < 100 ? text("left_seconds", { n: Math.round(seconds) }) : text("left_minutes", { n: Math.round(seconds / 60) });
+}
+
 async function askProgress(id, headers, progress) {
   try {
     const answer = await fetch(`/v1/progress/${id}`, { headers });
     if (!answer.ok || !running) return;
-    const { state, done, total } = await answer.json();
+    const { state, done, total, seconds_left: seconds } = await answer.json();
     if (!running || running.readyState > 2) return;
-    if (state !== "working") progress(null, () => text("waiting"));
-    else if (total > 1) progress(0.3 + (0.6 * done) / total, () => text("working_part", { done: Math.min(done + 1, total), total }));
-    else progress(null, () => text("working"));
+    if (state !== "working") return progress(null, () => text("waiting"));
+    if (seconds !== known.seconds) known = { seconds, since: Date.now() };
+    const left = () => timeLeft(seconds - (Date.now() - known.since) / 1000);
+    if (total > 1) progress(0.3 + (0.6 * done) / total, () => text("working_part", { done: Math.min(done + 1, total), total, left: left() }));
+    else progress(null, () => text("working", { left: left() }));
   } catch {
     // The request itself fails, too, and shows the error.
   }
