@@ -9,6 +9,13 @@ import warnings
 import zlib  # noqa: F401
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paddle_restore.errors import UserError
+    from paddle_restore.inference.restorer import Restorer
+    from paddle_restore.models import list_models
+    from paddle_restore.weights.pretrained import create_model
 
 __version__ = "0.2.0"
 
@@ -20,15 +27,20 @@ if find_spec("paddle") is None:
 
 # Loaded on first use, so that importing the package is cheap and serving does not import training code.
 _LAZY = {
-    "create_model": "paddle_restore.models",
+    "create_model": "paddle_restore.weights.pretrained",
     "list_models": "paddle_restore.models",
     "Restorer": "paddle_restore.inference.restorer",
+    "UserError": "paddle_restore.errors",
 }
 
-__all__ = ["__version__", *_LAZY]
+__all__ = ["Restorer", "UserError", "__version__", "create_model", "list_models"]
 
 
-def __getattr__(name: str):
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         _import_paddle()
         value = globals()[name] = getattr(import_module(_LAZY[name]), name)

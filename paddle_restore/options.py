@@ -52,5 +52,5 @@ def _describe(error: ValidationError, section: str) -> str:
     if first["type"] == "missing":
         return f"key {place!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
-    message = line_of(message, 300)
+    message = line_of(message, 600)
     return f"{place}: {message} (got {shortened(first['input'])})" if place else message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from paddle_restore.engine.config import Config
     from paddle_restore.inference.forward import Averaging
     from paddle_restore.inference.package import Preprocess
+
+
+def one_of(find: Callable[[], Sequence[str]]) -> Callable[[str], str]:
+    """Return the type of an option with choices that are looked up when it is given.
+
+    argparse's own `choices` are looked up for the help too, which imports no libraries.
+    """
+
+    def check(text: str) -> str:
+        if text not in find():
+            names = ", ".join(map(repr, find()))
+            raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {names})")
+        return text
+
+    return check
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

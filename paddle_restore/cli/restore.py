@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union, get_args
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from paddle_restore.cli.common import (
     add_averaging,
@@ -15,17 +15,17 @@ from paddle_restore.cli.common import (
     averaging_of,
     boolean,
     load_model,
+    one_of,
     positive,
     preprocess_of,
 )
-from paddle_restore.data.colour_spaces import COLOUR_SPACES
-from paddle_restore.data.formats import output_formats
-from paddle_restore.data.raw_options import RawOptions
 from paddle_restore.devices import use_device
 
 if TYPE_CHECKING:
     from paddle_restore.inference.report import Recorder
     from paddle_restore.inference.restorer import Restorer
+
+_BY_PADDLE = (None, "paddle", "tensorrt", "eager")  # None: what --model needs
 
 _INPUT: dict[str, Any] = {"type": Path, "nargs": "+", "help": "files, folders or patterns"}
 
@@ -171,17 +171,18 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=[*(one.name for one in output_formats()), "dng"],
-        help="of the results (default: a picture's own; of raw files DNG where the network restores raw "
-        "frames, else PNG). dng concerns raw files only",
+        type=one_of(_formats),
+        metavar="NAME",
+        help="of the results: png, jpg, tif, webp or dng (default: a picture's own; of raw files DNG where "
+        "the network restores raw frames, else PNG). dng concerns raw files only",
     )
     parser.add_argument(
         "--colour_space",
-        choices=list(COLOUR_SPACES),
+        type=one_of(_colour_spaces),
         default="srgb",
         metavar="NAME",
         help="of pictures that are developed from restored raw frames; its profile is written along "
-        f"({', '.join(COLOUR_SPACES)}; default: srgb)",
+        "(srgb, display_p3, adobe_rgb, prophoto, rec2020; default: srgb)",
     )
     parser.add_argument(
         "--depth",
@@ -208,7 +209,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--amplifier_m",
         type=int,
-        choices=get_args(RawOptions.model_fields["amplifier_m"].annotation),
+        choices=(1, 5, 8),
         help="m of Lamba's estimate, which it multiplies (default: the recipe's)",
     )
     for level in ("black_level", "white_level"):
@@ -220,6 +221,18 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", type=Path, metavar="FILE", help="also draw before and after on one sheet"
     )
+
+
+def _formats() -> list[str]:
+    from paddle_restore.data.formats import output_formats
+
+    return [*(one.name for one in output_formats()), "dng"]
+
+
+def _colour_spaces() -> list[str]:
+    from paddle_restore.data.colour_spaces import COLOUR_SPACES
+
+    return list(COLOUR_SPACES)
 
 
 def _tile(text: str) -> Union[int, str]:
@@ -257,7 +270,10 @@ def _open(
     args: argparse.Namespace, model: Union[str, Path, None], weights: Optional[Path] = None
 ) -> Restorer:
     averaging = averaging_of(args)
-    args.device = use_device(args.device)
+    if args.backend in _BY_PADDLE:
+        args.device = use_device(args.device)
+    else:  # Paddle takes seconds to import, and its GPU says nothing about another library's
+        args.device = args.device or "cpu"
     from paddle_restore.inference.restorer import Restorer
 
     options = args.backend, args.precision, args.device, args.tile, args.memory, args.batch_size, averaging

@@ -1,6 +1,6 @@
 """The exposure of a raw frame: the factor that makes its developed picture well lit.
 
-docs/raw.md has the measurements by which the rule and its numbers were chosen (benchmarks/exposure.py).
+docs/exposure.md has the measurements by which the rule and its numbers were chosen (benchmarks/exposure.py).
 """
 
 from __future__ import annotations

@@ -80,15 +80,31 @@ def read_with_form(source: PictureFile, max_pixels: int = MAX_PIXELS) -> tuple[n
         height, width = opened.size
         if height * width > max_pixels:
             raise UserError(
-                f"{_name(source)}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and the "
-                f"limit is {max_pixels / 1e6:g} million; make the picture smaller, or cut it"
+                f"{name_of(source)}: has {width}x{height} = {height * width / 1e6:.1f} million pixels, and "
+                f"the limit is {max_pixels / 1e6:g} million; make the picture smaller, or cut it"
             )
-        stored = opened.decode()
-        if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
-            raise ValueError("the file is broken")
-        turn, metadata = _TURNS.get(opened.orientation, 0), opened.metadata
-        notes = tuple(getattr(opened, "notes", ()))
+        decoded = _decoded(opened)
     del opened  # Pillow's copy of the pixels
+    return _with_form(*decoded)
+
+
+def upright_with_form(opened: OpenPicture) -> tuple[np.ndarray, Form]:
+    """Return an open picture as `read_with_form` does. May raise any exception if it is broken."""
+    return _with_form(*_decoded(opened))
+
+
+def _decoded(opened: OpenPicture) -> tuple[np.ndarray, int, Metadata, tuple[str, ...]]:
+    """Return the stored pixels, the bits of `upright` for them, metadata and notes."""
+    stored = opened.decode()
+    if stored.dtype not in (np.uint8, np.uint16) or stored.shape[:2] != opened.size:
+        raise ValueError("the file is broken")
+    notes = tuple(getattr(opened, "notes", ()))
+    return stored, _TURNS.get(opened.orientation, 0), opened.metadata, notes
+
+
+def _with_form(
+    stored: np.ndarray, turn: int, metadata: Metadata, notes: tuple[str, ...]
+) -> tuple[np.ndarray, Form]:
     depth = 8 * stored.dtype.itemsize
     alpha, colours = None, stored
     if stored.ndim == 3 and stored.shape[2] in (2, 4):
@@ -109,18 +125,18 @@ def image_size(source: PictureFile) -> tuple[int, int]:
         return (width, height) if _TURNS.get(opened.orientation, 0) & 4 else (height, width)
 
 
-def _name(source: PictureFile) -> str:
-    """Return what messages call a picture."""
+def name_of(source: PictureFile, otherwise: str = "the picture") -> str:
+    """Return what messages call a file; `otherwise` where it is open and has no name."""
     if isinstance(source, (str, Path)):
         return str(source)
     name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "the picture"
+    return name if isinstance(name, str) else otherwise
 
 
 @contextmanager
 def _opened(source: PictureFile) -> Iterator[OpenPicture]:
     """Open a picture. Errors of the libraries for a broken file become UserErrors."""
-    path = _name(source)
+    path = name_of(source)
     if isinstance(source, (str, Path)):
         check_readable(Path(source))
         if formats.format_of_name(Path(source)) is None:

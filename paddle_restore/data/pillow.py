@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 from PIL import Image, ImageCms
-from PIL.ImageFile import ImageFile
 
 from paddle_restore.data.colour_profiles import srgb
 from paddle_restore.data.formats import CannotHold, NotSupported, Writer
@@ -30,7 +29,7 @@ class PillowPicture:
     notes  what has to be said of the picture, each a predicate: "is a CMYK picture, ..."
     """
 
-    def __init__(self, file: BinaryIO, plugin: Callable[[BinaryIO], ImageFile]) -> None:
+    def __init__(self, file: BinaryIO, plugin: Callable[[BinaryIO], Image.Image]) -> None:
         self.file = file
         self.notes: list[str] = []
         try:

@@ -23,7 +23,6 @@ import numpy as np
 
 from paddle_restore.data.metadata import read_sensor_tags
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.synthetic.noise import load_camera
 from paddle_restore.errors import UserError
 
 Rgb = tuple[float, float, float]
@@ -122,6 +121,8 @@ def noise_of(raw: RawImage, camera: Optional[Path] = None) -> SensorNoise:
 
 def camera_noise(path: Path, raw: RawImage) -> SensorNoise:
     """Return the noise of a camera's YAML file at the raw file's ISO. Raises UserError."""
+    from paddle_restore.data.synthetic.noise import load_camera  # of training, which restoring does not need
+
     camera = load_camera(path)
     if raw.iso <= 0:
         raise UserError(f"{raw.path}: does not name its ISO, which {path} needs; leave the camera's file out")

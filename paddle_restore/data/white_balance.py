@@ -1,7 +1,7 @@
 """Frames of any camera for a network that knows the colours of one.
 
 A raw network such as SID or Lamba learns with the colours of one sensor what is neutral. The colours of
-another sensor have other proportions, and come out tinted: grey becomes magenta. docs/raw.md has the
+another sensor have other proportions, and come out tinted: grey becomes magenta. docs/exposure.md has the
 measurements.
 """
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Optional
 
@@ -29,15 +30,23 @@ def end_with_launcher() -> None:
     early: the launcher may be killed while Paddle is imported. Until `joined` is called, the process is
     killed instead: while the processes find each other, they wait in C++ code, where no Python thread runs.
     """
-    if "PADDLE_TRAINER_ID" in os.environ:
+    if _launched():
         threading.Thread(target=_watch_launcher, args=(os.getppid(),), daemon=True).start()
         _signal_at_parents_death(signal.SIGKILL)
 
 
 def joined() -> None:
     """Say that the processes have found each other: from now on there may be something to save."""
-    if "PADDLE_TRAINER_ID" in os.environ:
+    if _launched():
         _signal_at_parents_death(0)
+
+
+def _launched() -> bool:
+    """Whether the parent is Paddle's launcher, and not a shell that sets its variables and may end."""
+    with suppress(OSError):
+        command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+        return "PADDLE_TRAINER_ID" in os.environ and (b"launch" in command or b"fleetrun" in command)
+    return False
 
 
 def _signal_at_parents_death(number: int) -> None:

@@ -153,13 +153,10 @@ class Forward:
             for row, column in product(rows, columns):
                 yield _Tile(pass_, assembly, picture, (row.start, column.start, row.size, column.size))
 
-    def _run_batch(self, tiles: list[_Tile]) -> None:
-        arrays = [np.stack([tile.pass_.input.window(*tile.window) for tile in tiles])]
-        if self.spec.latent:
-            noise = [noise_window(self.spec.latent, tile.pass_.seed, *tile.window) for tile in tiles]
-            arrays.append(np.stack(noise))
+    def call(self, *arrays: np.ndarray) -> np.ndarray:
+        """Call the network: (N, C, H, W) [, noise]. Raises UserError where it cannot take the arrays."""
         try:
-            outputs = self.network(*arrays)
+            return self.network(*arrays)
         except (MemoryError, UserError):
             raise
         except Exception as error:  # each library has its own exceptions
@@ -168,6 +165,13 @@ class Forward:
                 f"{self.spec.id}: the network cannot take this input ({reason}); its graph and spec may not "
                 "belong together"
             ) from error
+
+    def _run_batch(self, tiles: list[_Tile]) -> None:
+        arrays = [np.stack([tile.pass_.input.window(*tile.window) for tile in tiles])]
+        if self.spec.latent:
+            noise = [noise_window(self.spec.latent, tile.pass_.seed, *tile.window) for tile in tiles]
+            arrays.append(np.stack(noise))
+        outputs = self.call(*arrays)
         shape = (len(tiles), self.spec.out_channels, *(side * self.spec.scale for side in tiles[0].shape))
         if outputs.shape != shape or not np.isfinite(outputs).all():
             raise UserError(

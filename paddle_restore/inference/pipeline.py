@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -25,13 +25,15 @@ from paddle_restore.data.pixels import to_float, upright
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.errors import UserError, line_of, listed
 from paddle_restore.inference.files import FileOptions, FileTask, find_tasks, skipped
-from paddle_restore.inference.report import Recorder
 from paddle_restore.inference.restored import RestoredRaw
 from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.sheet import Sheet
 from paddle_restore.inference.speed import Clock
 from paddle_restore.metrics import evaluate
 from paddle_restore.quiet import say_error
+
+if TYPE_CHECKING:  # it imports Paddle, which takes seconds and other libraries do not need
+    from paddle_restore.inference.report import Recorder
 
 
 def restore_files(restorer: Restorer, options: FileOptions, recorder: Optional[Recorder] = None) -> int:

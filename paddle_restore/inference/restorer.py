@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union, overload
 
 import numpy as np
+from PIL import Image
 
 from paddle_restore.data.amplify import estimate_ratio
+from paddle_restore.data.arrays import array_with_form, image_with_form
 from paddle_restore.data.camera_facts import CameraFacts, read_camera
 from paddle_restore.data.dng import to_16_bits
 from paddle_restore.data.exposure import auto_exposure
 from paddle_restore.data.formats import is_raw, output_titles
 from paddle_restore.data.highlights import whiten
-from paddle_restore.data.image import PLAIN, Form, output_format, read_with_form
+from paddle_restore.data.image import Form, name_of, output_format, read_with_form
 from paddle_restore.data.metadata import NO_METADATA
 from paddle_restore.data.mosaic import RawImage, check_kind
 from paddle_restore.data.pixels import stretched, to_float, upright
@@ -35,8 +40,15 @@ from paddle_restore.inference.tiling import BUDGET, Tiling
 from paddle_restore.models.spec import ModelSpec
 from paddle_restore.shipped import PICTURES, RAW, is_shipped, shipped_folder
 
-Source = Union[str, Path, np.ndarray, RawImage]
-"""A file, a picture (H, W, 3) or (H, W) as uint8, uint16 or float in [0, 1], or a raw frame."""
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard
+
+Source = Union[str, Path, bytes, BinaryIO, np.ndarray, Image.Image, RawImage]
+"""A file by its path, its bytes or open; a picture as an array (`array_with_form`) or a Pillow image; or a
+raw frame."""
+
+Sources = Union[list[Any], tuple[Any, ...]]
+"""Several of them."""
 
 
 class Restorer:
@@ -47,6 +59,10 @@ class Restorer:
     picture = restorer("noisy.jpg")                 # (H, W, 3) float32 in [0, 1]
     restorer.save("noisy.jpg", "clean.jpg")         # in the input's depth, with its metadata
     restorer.save("night.nef", "night.dng")         # a raw file again
+    pictures = restorer([array, image, data, file]) # NumPy, Pillow, bytes, an open file; a list of them
+    with Restorer() as restorer: ...                # closed at the end: the network's memory is free again
+
+    It can be pickled, and opens its network again. All its mistakes are `paddle_restore.UserError`.
 
     raw  of the networks that come with the package: the one for raw files, beside this one for pictures
     """
@@ -67,6 +83,7 @@ class Restorer:
         threads: Optional[int] = None,
         strength: float = 1.0,
         camera: Union[str, Path, None] = None,
+        model_args: Optional[Mapping[str, Any]] = None,
     ):
         """Open an exported folder, or a network by its id with a weights file, which its own code runs.
 
@@ -86,9 +103,15 @@ class Restorer:
                     mosaics
         camera      YAML file with a sensor's noise, for networks that restore mosaics; None takes the raw
                     file's own noise profile, or an estimate
+        model_args  arguments of `create_model` for an id, such as {"width": 16}
 
         Raises UserError for combinations that cannot be opened.
         """
+        self._arguments: Optional[tuple[Any, ...]] = (
+            *(model, weights, backend, precision, device, tile, memory, batch_size),
+            *(averaging, threads, strength, camera, dict(model_args or {})),
+        )
+        self.device = device
         tiling = Tiling(tile, memory)
         if model is None and weights is not None:
             raise UserError(f"{weights}: weights need the id of their network; name it as model")
@@ -99,13 +122,17 @@ class Restorer:
             network, package, _ = _open_folder(shipped_folder(RAW), None, *opened, on_demand)
             forward = Forward(network, package.model_spec, averaging, tiling, batch_size, strength=strength)
             self.raw = Restorer.of(forward, package.preprocess, package.metrics, self.camera)
-        if model is None or (weights is None and not Path(model).is_dir() and is_shipped(str(model))):
+        by_itself = weights is None and not model_args
+        if model is None or (by_itself and not Path(model).is_dir() and is_shipped(str(model))):
             model = shipped_folder(str(model or PICTURES))
         if Path(model).is_dir():
+            if model_args:
+                raise UserError(f"{model}: an exported folder has its size; leave model_args away")
             network, package, own_noise = _open_folder(Path(model), weights, *opened, on_demand)
             spec, self.preprocess, self.metrics = package.model_spec, package.preprocess, package.metrics
         else:
-            network, spec = _open_model(str(model), weights, backend or EAGER, device, precision, threads)
+            opened_by_id = str(model), weights, backend or EAGER, device, precision
+            network, spec = _open_model(*opened_by_id, model_args or {}, threads)
             self.preprocess, self.metrics = _published_preprocess(str(model)), METRICS
             own_noise = False
         if own_noise and isinstance(tile, int):
@@ -126,8 +153,30 @@ class Restorer:
         """Make a restorer of a network that is open already; `metrics` compare pictures with references."""
         restorer = cls.__new__(cls)
         restorer.forward, restorer.preprocess, restorer.metrics = forward, preprocess, metrics
-        restorer.camera = camera
+        restorer.camera, restorer.device, restorer._arguments = camera, "cpu", None
         return restorer
+
+    def __repr__(self) -> str:
+        network = getattr(self.forward.network, "name", type(self.forward.network).__name__)
+        what = " and ".join(one.spec.id for one in (self, self.raw) if one)
+        return f"<Restorer {what}: {self.spec.input} in, {network} on {self.device}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._arguments is None:
+            raise UserError("a restorer of an open network cannot be pickled; make it by folder or id")
+        return _restored_from, (self._arguments, self.preprocess)
+
+    def close(self) -> None:
+        """Let go of the network and its memory. The restorer cannot be used afterwards."""
+        self.forward = replace(self.forward, network=_closed)
+        if self.raw:
+            self.raw.close()
+
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def kinds(self) -> Kinds:
@@ -137,7 +186,7 @@ class Restorer:
 
     def of_source(self, source: Source) -> Restorer:
         """Return the restorer that reads a source: this one, or `raw` for a raw file with a mosaic."""
-        if not self.raw or isinstance(source, np.ndarray):
+        if not self.raw or not isinstance(source, (str, Path, RawImage)):
             return self
         mosaic = isinstance(source, RawImage) or (is_raw(Path(source)) and has_mosaic(Path(source)))
         return self.raw if mosaic else self
@@ -146,14 +195,29 @@ class Restorer:
     def spec(self) -> ModelSpec:
         return self.forward.spec
 
-    def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray:
-        """Restore one file or array: (H, W, 3) float32 in [0, 1], upright.
+    @overload
+    def __call__(self, source: Source, ratio: Optional[float] = None) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, source: Sources, ratio: Optional[float] = None) -> list[np.ndarray]: ...
+
+    def __call__(
+        self, source: Union[Source, Sources], ratio: Optional[float] = None
+    ) -> Union[np.ndarray, list[np.ndarray]]:
+        """Restore one file or array: (H, W, 3) float32 in [0, 1], upright; or a list of them.
 
         `ratio` None finds a raw file's amplification in the file alone: the exposure that makes its picture
         well lit, or Lamba's estimate for Lamba. Raises UserError for input that cannot be read or that the
         network does not take.
         """
-        return to_float(self.run([self.read(source, ratio)])[0].picture)
+        if not isinstance(source, (list, tuple)):
+            return to_float(self.run([self.read(source, ratio)])[0].picture)
+        pictures: list[np.ndarray] = []
+        size = self.forward.batch_size
+        for start in range(0, len(source), size):
+            inputs = [self.read(one, ratio) for one in source[start : start + size]]
+            pictures += [to_float(restored.picture) for restored in self.run(inputs)]
+        return pictures
 
     def save(
         self,
@@ -201,12 +265,16 @@ class Restorer:
         """Decode a file (or take an array) as the network's input. Raises UserError like `__call__`."""
         if isinstance(source, str):
             source = Path(source)
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            source = io.BytesIO(source)
+        if _is_open(source) and (self.spec.raw or is_raw(Path(name_of(source)))):
+            return self._read_raw_stream(source, ratio)
         reader = self.of_source(source)
         if reader is not self:
             return reader.read(source, ratio)
         if not self.spec.raw:
             return self._read_picture(source)
-        if isinstance(source, np.ndarray):
+        if not isinstance(source, (Path, RawImage)):
             raise UserError(
                 f"{self.spec.id} restores raw frames: give a raw file or a RawImage, not an array, "
                 "which says nothing of levels and colours"
@@ -226,6 +294,17 @@ class Restorer:
             raw, self.spec.input, ratio, raw.orientation, form, self.spec.clip, name=str(raw.path or "")
         )
 
+    def _read_raw_stream(self, file: BinaryIO, ratio: Optional[float]) -> NetworkInput:
+        """Read an open raw file: LibRaw wants a name, and its tags are read by another library."""
+        name = name_of(file, "the raw file")
+        with tempfile.NamedTemporaryFile(suffix=Path(name).suffix or ".raw") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            try:
+                return replace(self.read(Path(copy.name), ratio), name=name)
+            except UserError as error:
+                raise UserError(str(error).replace(copy.name, name)) from error.__cause__
+
     def auto_ratio(self, raw: RawImage) -> float:
         """Return the amplification of a single frame: its exposure, or Lamba's estimate for its network."""
         options = self.preprocess
@@ -241,20 +320,24 @@ class Restorer:
         exposure = self.auto_ratio(raw) if ratio is None else ratio
         return NetworkInput(raw, self.spec.input, exposure, raw.orientation, form, noise=noise, camera=camera)
 
-    def _read_picture(self, source: Union[Path, np.ndarray, RawImage]) -> NetworkInput:
+    def _read_picture(self, source: Union[Path, BinaryIO, np.ndarray, Image.Image, RawImage]) -> NetworkInput:
         if isinstance(source, Path) and is_raw(source) and not has_mosaic(source):
             return self._read_linear(source)
         if isinstance(source, RawImage) or (isinstance(source, Path) and is_raw(source)):
-            name = source.path if isinstance(source, RawImage) else source
+            path = source.path if isinstance(source, RawImage) else source
             raise UserError(
-                f"{name}: is a raw file, and {self.spec.id} restores pictures ({output_titles()}); "
+                f"{path}: is a raw file, and {self.spec.id} restores pictures ({output_titles()}); "
                 "name no model, or a raw network such as lamba or sid_unet"
             )
-        picture, form = (
-            (_checked(source), PLAIN) if isinstance(source, np.ndarray) else read_with_form(source)
-        )
-        shown = "" if isinstance(source, np.ndarray) else str(source)
-        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=shown)
+        name = ""
+        if isinstance(source, np.ndarray):
+            picture, form = array_with_form(source)
+        elif isinstance(source, Image.Image):
+            picture, form = image_with_form(source)
+        else:
+            picture, form = read_with_form(source)
+            name = name_of(source)
+        return NetworkInput(picture.transpose(2, 0, 1), self.spec.input, form=form, name=name)
 
     def _read_linear(self, path: Path) -> NetworkInput:
         """Develop a raw file without a mosaic, such as a phone's linear DNG or a monochrome sensor's."""
@@ -305,6 +388,22 @@ class Restorer:
             restored.write(path, depth, metadata)
 
 
+def _is_open(source: object) -> TypeGuard[BinaryIO]:
+    """Whether a source is an open file."""
+    return hasattr(source, "read") and hasattr(source, "seek") and not isinstance(source, Path)
+
+
+def _closed(*inputs: np.ndarray) -> np.ndarray:
+    raise UserError("the restorer is closed; make a new one")
+
+
+def _restored_from(arguments: tuple[Any, ...], preprocess: Preprocess) -> Restorer:
+    """Make a pickled restorer again."""
+    restorer = Restorer(*arguments)
+    restorer.preprocess = preprocess
+    return restorer
+
+
 def _restored(input: NetworkInput, output: np.ndarray) -> Union[Restored, RestoredRaw]:
     if input.noise is None:
         picture = output.transpose(1, 2, 0)
@@ -333,26 +432,6 @@ class _OnDemand:
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         return self._network(*inputs)
-
-
-def _checked(picture: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) of any number type -> (H, W, 3) uint8, uint16 or float32 in [0, 1]."""
-    if picture.ndim == 2:
-        picture = np.repeat(picture[..., None], 3, axis=2)
-    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise UserError(f"a picture has the shape (H, W, 3) or (H, W), and this array {picture.shape}")
-    if picture.dtype in (np.uint8, np.uint16):
-        return picture
-    if picture.dtype.kind != "f":
-        raise UserError(f"a picture is uint8, uint16 or float, and this array {picture.dtype}")
-    if not np.isfinite(picture).all():
-        raise UserError("the picture holds NaN or infinite values")
-    if picture.min() < -1e-3 or picture.max() > 1 + 1e-3:
-        raise UserError(
-            f"a float picture lies in [0, 1], and this array in [{picture.min():g}, {picture.max():g}]; "
-            "divide it, or give integers"
-        )
-    return picture.astype(np.float32, copy=False)
 
 
 def _open_folder(
@@ -394,6 +473,7 @@ def _open_model(
     backend: str,
     device: str,
     precision: str,
+    model_args: Mapping[str, Any],
     threads: Optional[int] = None,
 ) -> tuple[Network, ModelSpec]:
     # Imported here: running an exported folder must not load the code of networks.
@@ -415,11 +495,14 @@ def _open_model(
         raise UserError(f"{id}: needs weights; name a file (pretrained/README.md says where they come from)")
     check_device(device)
     paddle.set_device(device)
-    model = create_model(id)
+    model = create_model(id, **model_args)
     try:
         load_weights(model, Path(weights))
     except UserError as error:
+        if model_args:
+            raise
         raise UserError(
-            f"{error}; {id} is built with its default arguments: for others, export it or use predict"
+            f"{error}; {id} is built with its default arguments: for others, export it or use predict, or "
+            "model_args from Python"
         ) from None
     return EagerNetwork(model, threads), model.spec

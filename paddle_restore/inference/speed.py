@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from paddle_restore.arithmetic import round_up
-from paddle_restore.inference.forward import Forward, restore_frame
+from paddle_restore.inference.forward import Forward
 from paddle_restore.inference.inputs import NetworkInput
 
 _SIDE = 128
@@ -20,13 +20,16 @@ def seconds_per_pixel(forward: Forward) -> float:
     """Return the seconds that the network takes for each of its input pixels (see `Forward.work`).
 
     Two windows of about 128x128 input pixels are run: the first one of a network is slower. Raises UserError
-    where the network gives no picture.
+    where the network cannot take them.
     """
-    side = round_up(_SIDE, forward.spec.multiple)
-    frame, seconds = np.full((forward.spec.in_channels, side, side), 0.5, np.float32), []
+    spec, seconds = forward.spec, []
+    side = round_up(_SIDE, spec.multiple)
+    arrays = [np.full((1, spec.in_channels, side, side), 0.5, np.float32)]
+    if spec.latent:
+        arrays.append(np.zeros((1, *spec.latent.shape(side, side)), np.float32))
     for _ in range(2):
         start = time.perf_counter()
-        restore_frame(forward.network, forward.spec, frame)
+        forward.call(*arrays)
         seconds.append(time.perf_counter() - start)
     return min(seconds) / side**2
 

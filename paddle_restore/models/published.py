@@ -48,7 +48,7 @@ class TrainingCamera:
 
 
 # See-in-the-Dark's cameras. The Sony's `white_balance` was measured with Lamba's published weights; the
-# Fuji's is that of the same light (3,840 K) by the colour matrices (docs/raw.md). SID saw the same scenes.
+# Fuji's is the same light (3,800 K) by the colour matrices (docs/exposure.md). SID saw the same scenes.
 SONY = TrainingCamera((2.1, 1.0, 2.0), (2.767, 1.0, 1.427))
 FUJI = TrainingCamera((1.54, 1.0, 2.34), (2.293, 1.0, 1.612))
 

@@ -162,12 +162,16 @@ class _Exchange:
         now = time.monotonic()
         self._answer_end = self._answer_end or now + self._settings.transfer_seconds
         self._answer_end += len(message.get("body", b"")) / MIN_BYTES_PER_SECOND
+        if self._connection is None:
+            await self._send(message)
+            return
+        # A timer and not wait_for: that would let a cancellation come between the parts of an answer.
+        seconds = max(0.0, self._answer_end - now)
+        timer = asyncio.get_running_loop().call_later(seconds, self._connection.transport.abort)
         try:
-            await asyncio.wait_for(self._send(message), max(0.0, self._answer_end - now))
-        except asyncio.TimeoutError:
-            if self._connection is None:
-                raise
-            self._connection.transport.abort()
+            await self._send(message)
+        finally:
+            timer.cancel()
 
     async def _drop_body(self) -> None:
         end, count = time.monotonic() + _DRAIN_SECONDS, 0

@@ -34,6 +34,7 @@ from paddle_restore.data.dng_file import (
 from paddle_restore.data.metadata import EXIF, GPS, MAIN
 from paddle_restore.data.raw import read_raw
 
+DOUBLE = 12
 DAYLIGHT = np.array([[0.9, -0.3, -0.1], [-0.5, 1.3, 0.2], [-0.1, 0.2, 0.7]])  # XYZ -> camera
 TUNGSTEN = np.array([[1.0, -0.4, -0.1], [-0.4, 1.2, 0.2], [-0.1, 0.2, 0.6]])
 FORWARD = np.array([[0.60, 0.34, 0.02], [0.23, 0.95, -0.18], [0.01, -0.16, 0.97]])
@@ -85,6 +86,7 @@ def original(path: Path, pattern: str, blacks: tuple, white: int, orientation: i
         50728: (RATIONAL, NEUTRAL),
         50730: (SRATIONAL, 0.25),
         50735: (ASCII, "CAMERA-SERIAL"),
+        51041: (DOUBLE, (1e-4, 1e-6)),
         50778: (SHORT, 17),
         50779: (SHORT, 21),
         50829: (LONG, area),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from paddle_restore.data.dng import BLACK, WHITE, CameraFacts, read_camera, to_16_bits, write_raw
-from paddle_restore.data.metadata import read_sensor_tags
+from paddle_restore.data.metadata import EXIF, GPS, MAIN, read_file_tags, read_sensor_tags
 from paddle_restore.data.mosaic import RawImage
 from paddle_restore.data.raw import develop, read_raw
 from paddle_restore.data.synthetic.dng import BAYER_PATTERNS, XTRANS_PATTERN, write_dng
+from tests.data.test_developers import original
 
 MATRIX = (0.7, -0.2, -0.1, -0.4, 1.2, 0.2, -0.1, 0.2, 0.6)
 
@@ -66,6 +67,34 @@ def test_camera_and_exposure_stay(tmp_path):
     before, after = (read_sensor_tags(tmp_path / name) for name in ("a.dng", "b.dng"))
     for tag in (271, 272, 50708, 50721, 50728, 50778):
         assert after[tag] == before[tag]
+    assert 324 in after  # tiles, so no strips
+    assert not {273, 278, 279} & set(after)
+
+
+@pytest.mark.parametrize("metadata", [False, True])
+def test_place_and_serial_numbers_are_kept_on_demand(tmp_path, metadata):
+    original(tmp_path / "a.dng", "RGGB", (512,) * 4, 16383, 1, (4, 6, 68, 102))
+    write_raw(tmp_path / "b.dng", read_raw(tmp_path / "a.dng"), read_camera(tmp_path / "a.dng"), metadata)
+    found = read_file_tags(tmp_path / "b.dng")
+    assert (GPS in found) == metadata
+    assert ({42033, 42037} <= set(found[EXIF])) == metadata
+    assert (50735 in found[MAIN]) == metadata
+    assert float(found[EXIF][33434]) == 0.008
+    assert found[EXIF][42036] == "Nokton 35mm"
+    assert 51041 not in found[MAIN]  # the noise profile is the old mosaic's
+
+
+def test_a_camera_that_says_nothing_has_colours(tmp_path):
+    """A matrix of zeros is no matrix; the as-shot white is white all the same."""
+    write_dng(tmp_path / "a.dng", noise(), color_matrix=(0.0,) * 9, white_balance=(2.0, 1.0, 1.5))
+    write_raw(tmp_path / "b.dng", read_raw(tmp_path / "a.dng"), read_camera(tmp_path / "a.dng"))
+    matrix = np.array([float(x) for x in read_sensor_tags(tmp_path / "b.dng")[50721]]).reshape(3, 3)
+    assert abs(np.linalg.det(matrix)) > 0.01
+    grey = np.full((48, 64), 4000, np.uint16)
+    grey[::2, ::2], grey[1::2, 1::2] = 2000, 2667
+    write_dng(tmp_path / "a.dng", grey, color_matrix=(0.0,) * 9, white_balance=(2.0, 1.0, 1.5))
+    write_raw(tmp_path / "b.dng", read_raw(tmp_path / "a.dng"), read_camera(tmp_path / "a.dng"))
+    assert np.ptp(develop(tmp_path / "b.dng")[24, 32].astype(int)) < 200
 
 
 def test_the_same_picture_is_developed(tmp_path):

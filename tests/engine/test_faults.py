@@ -98,8 +98,8 @@ def test_a_dead_worker_is_one_line(action, line):
         list(batches(Fails(action), Order(4, 2, 0), 0, 2, workers=1))
 
 
-def kill_one_worker():
-    worker = multiprocessing.active_children()[0]
+def kill_one_worker(others):
+    worker = next(process for process in multiprocessing.active_children() if process not in others)
     os.kill(worker.pid, signal.SIGKILL)
     worker.join(10)
 
@@ -115,13 +115,13 @@ def test_a_killed_worker_is_one_line_and_what_was_trained_is_saved(
         def call(*args, **kwargs):
             if not killed and len(calls) >= 3:
                 killed.append(True)
-                kill_one_worker()
+                kill_one_worker(others)
                 sum(range(1000))  # a signal's handler runs between two instructions
             return function(*args, **kwargs)
 
         return call
 
-    calls = []
+    calls, others = [], multiprocessing.active_children()  # of other tests
     step = Step.__call__
 
     def counted(self, *args, **kwargs):

@@ -110,7 +110,9 @@ def test_exported_graphs_against_the_own_code(device, tmp_path, id):
     export(model, tmp_path / "new", id, Preprocess())
     folders = {"paddle": tmp_path / "new"}
     try:
-        export(model, tmp_path / "legacy", id, Preprocess(), legacy=True)
+        again = create_model(id, **small_arguments(id))  # the first export has changed its model's forward
+        load_weights(again, tmp_path / "weights.pdparams")
+        export(again, tmp_path / "legacy", id, Preprocess(), legacy=True)
         folders["tensorrt"] = tmp_path / "legacy"
     except UserError:  # PaddlePaddle 3.3 cannot export every network so
         pass

@@ -139,6 +139,9 @@ def test_the_shared_cases(shared, case):
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing")
     with pytest.raises(UserError, match=r"names the operator '(read_file|save_combine)'"):
+        check_program(folder / "model.json")
+    # Through the backend too, which says something else where Paddle 2.6 cannot read this form.
+    with pytest.raises(UserError, match=r"names the operator|was exported by Paddle 3"):
         open_network(folder)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from paddle_restore import create_model
 from paddle_restore.inference import speed
+from paddle_restore.inference.eager import EagerNetwork
 from paddle_restore.inference.forward import Averaging, Forward
 from paddle_restore.inference.inputs import NetworkInput
+from paddle_restore.inference.restorer import Restorer
 from paddle_restore.inference.speed import Clock, duration_text, seconds_per_pixel
 from paddle_restore.inference.tiling import Tiling
 from paddle_restore.models.spec import ModelSpec
+from paddle_restore.shipped import PICTURES, RAW, shipped_folder
 
 SPEC = ModelSpec(id="copy", input="srgb", multiple=8, halo=8, scale=1, paper="", repository="", licence="")
 
@@ -77,3 +81,16 @@ def test_short_work_is_not_measured(monkeypatch, capsys):
     clock.begin("a.jpg", [NetworkInput(np.zeros((3, 500, 500), np.float32), "srgb")])
     clock.end(1)
     assert (capsys.readouterr().out, clock.title) == ("", "a.jpg")
+
+
+@pytest.mark.parametrize("id", [PICTURES, RAW])
+def test_the_shipped_networks_can_be_measured(shipped, id):
+    """The one for raw files gives mosaics and takes their noise into account."""
+    assert 0 < seconds_per_pixel(Restorer(shipped_folder(id)).forward) < 1e-2
+
+
+@pytest.mark.parametrize("id", ["invdn", "sid_unet", "lamba"])
+def test_other_kinds_of_network_can_be_measured(id):
+    arguments = {"invdn": {"width": 8, "blocks": 1}, "sid_unet": {"width": 4}, "lamba": {}}[id]
+    model = create_model(id, **arguments)
+    assert seconds_per_pixel(Forward(EagerNetwork(model), model.spec)) > 0

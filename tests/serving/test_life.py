@@ -59,9 +59,9 @@ def test_a_token_and_sigterm(exported, files, tmp_path):
         running.process.kill()
 
 
-def test_without_a_model_dir_the_shipped_model_is_served(shipped, files):
+def test_without_a_model_dir_the_shipped_models_are_served(shipped, files):
     running = Running(())
-    assert running.started.startswith(f"serving {shipped.name} at http"), running.errors
+    assert running.started.startswith(f"serving {shipped.name}, denoise_raw at http"), running.errors
     try:
         content = (files / "a.png").read_bytes()
         answer = running.post(params={"strength": "0"}, content=content)

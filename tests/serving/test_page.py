@@ -314,7 +314,7 @@ def test_the_old_result_goes_and_the_kinds_are_named(page, files, tmp_path):
     page.click("#restore")
     expect(page.locator("#error")).to_be_visible()
     expect(page.locator("#result")).to_be_hidden()
-    expect(page.locator("#error-detail")).to_contain_text("Files that are taken here: 3fr, arw, bmp,")
+    expect(page.locator("#error-detail")).to_contain_text("Files that are taken here: 3fr, arw, avif, bmp,")
 
 
 def test_details_of_errors_are_chinese_too(page, files, tmp_path):

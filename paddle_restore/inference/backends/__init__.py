@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Optional, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from paddle_restore.devices import check_device_name, is_gpu, thread_count
 from paddle_restore.errors import UserError, line_of
-from paddle_restore.inference.package import Package, read_package
 from paddle_restore.registry import find_modules
+
+if TYPE_CHECKING:  # the help of the commands names the backends, and needs no libraries
+    import numpy as np
+
+    from paddle_restore.inference.package import Package
 
 DEFAULT = "paddle"
 EAGER = "eager"
@@ -76,6 +78,8 @@ def open_network(
     if precision == ("bf16" if is_gpu(device) else "fp16"):
         choices = "fp16 or fp32" if is_gpu(device) else "bf16 or fp32"
         raise UserError(f"{precision} does not run on {device} here; use {choices}")
+    from paddle_restore.inference.package import read_package
+
     package = read_package(folder)
     network = _network_class(backend, backends[backend])
     return network(Path(folder), package, device, precision, threads or thread_count())

@@ -19,7 +19,7 @@ from paddle_restore.inference.paddle_file import check_program
 # Paddle 3.3.1 stores leaky_relu's slope as a double. oneDNN's fusion of a convolution with an activation
 # (or concatenation) reads it as a float, and the process ends in a segmentation fault on SID and MIRNetV2.
 # The names that Paddle's own log shows (..._mkldnn_...) delete nothing.
-_BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
+BROKEN_ONEDNN_PASSES = ("conv_activation_onednn_fuse_pass", "conv_concat_activation_onednn_fuse_pass")
 
 PRECISION_TYPES = {"fp32": inference.PrecisionType.Float32, "fp16": inference.PrecisionType.Half}
 
@@ -92,7 +92,7 @@ class Network:
         # together with delete_pass.
         if self.config.prog_file().endswith(".pdmodel"):
             self.config.enable_memory_optim()
-        for name in _BROKEN_ONEDNN_PASSES:
+        for name in BROKEN_ONEDNN_PASSES:
             self.config.delete_pass(name)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
