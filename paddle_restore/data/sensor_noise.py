@@ -158,7 +158,8 @@ def estimate_noise(raw: RawImage) -> SensorNoise:
     """Estimate a Bayer frame's noise from the frame alone, one gain and variance for all colours.
 
     In frames that have no dark parts, the read noise is a typical one. In frames that are dark everywhere,
-    the gain is. A frame that is clipped everywhere, or smaller than a block, gets the noise of rounding.
+    the gain is. In frames of one brightness, the noise at this brightness is right. A frame that is clipped
+    everywhere, or smaller than a block, gets the noise of rounding.
     """
     rounding = 1 / 12 / (raw.white_level - max(raw.black_level)) ** 2
     blocks = _measure(raw) if min(raw.mosaic.shape) >= 2 * _SIDE else None
@@ -281,6 +282,8 @@ def _fit(blocks: _Blocks, chosen: np.ndarray, high: np.ndarray, line: _Line, rou
     error = np.sqrt(per_block / xx) if xx > 0 else np.inf
     typical = np.sqrt(max(y, rounding)) / _ELECTRONS
     gain = _most_likely(xy / xx if xx > 0 else 0.0, error, typical, _GAIN_SPREAD)
+    if gain * x > y:  # the variance at black would be negative: brightness is the same everywhere
+        gain = y / x
     x_share = x * x / xx if xx > 0 else np.inf
     error_at_black = np.sqrt(
         per_block * (1 / weight_sum + x_share) + (_MODEL_ERROR * np.quantile(noise, 0.02)) ** 2
@@ -290,7 +293,7 @@ def _fit(blocks: _Blocks, chosen: np.ndarray, high: np.ndarray, line: _Line, rou
     # Through the variance at black, the brighter blocks tell the gain once more.
     total = float((weight * (instrument * mean - own * noise_of_mean)).sum())
     through = float((weight * (instrument * (variance - offset) - skew)).sum())
-    if error < gain / 2 and total > 0 and through > 0:
+    if total > 0 and through > 0 and np.sqrt(per_block / total) < through / total / 2:
         gain = through / total
     return _Line(gain, offset)
 

@@ -78,6 +78,15 @@ def test_saturated_and_masked_parts_are_left_out():
     assert found.variance[1] ** 0.5 == pytest.approx(variance**0.5, rel=0.1)
 
 
+@pytest.mark.parametrize("value", [0.01, 0.17, 0.8])
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_frames_of_one_brightness(value, sensor):
+    """Such frames show no slope of the noise over brightness, but the noise at their brightness."""
+    raw, gain, variance = exposed(np.full((512, 768, 3), value), sensor, 800)
+    deviation = (gain * value + variance) ** 0.5
+    assert estimate_noise(raw).deviation(value)[1] == pytest.approx(deviation, rel=0.1)
+
+
 @pytest.mark.parametrize("value", [0, 512, 16383])
 @pytest.mark.parametrize("size", [(12, 12), (64, 96)])
 def test_frames_without_noise_have_that_of_rounding(value, size):
