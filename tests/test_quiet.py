@@ -41,6 +41,29 @@ def test_two_threads_are_quiet_and_our_lines_arrive():
     ]
 
 
+WARNING = """
+import sys, types, warnings
+from paddle_restore.cli import main as cli
+from paddle_restore.quiet import quiet
+
+def run(args):
+    with quiet():  # as a thread that reads the next file does
+        warnings.warn("a.dng: its noise profile makes no sense")
+    return 0
+
+command = types.SimpleNamespace(add_arguments=lambda parser: None, run=run)
+cli.load_command = lambda name: command
+cli.main("restore", [])
+"""
+
+
+def test_a_command_shows_a_warning_that_comes_while_another_thread_is_quiet():
+    done = subprocess.run(
+        [sys.executable, "-c", WARNING], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "warning: a.dng: its noise profile makes no sense\n")
+
+
 def test_importing_from_the_package_prints_nothing_and_keeps_the_root_logger():
     """Paddle's import advises to install a compiler cache, and sets the root logger to INFO."""
     program = """

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Optional, Protocol
+from typing import NoReturn, Optional, Protocol, Union
 
 import paddle_restore
 from paddle_restore.cli.output import survive_closed_pipe
 from paddle_restore.errors import UserError, did_you_mean
 from paddle_restore.huge_pages import ask_for_huge_pages
-from paddle_restore.quiet import say_error
+from paddle_restore.quiet import say, say_error
 
 PROGRAM = "paddle-restore"
 
@@ -96,7 +96,7 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
         signal.signal(signal.SIGINT, _interrupt)
     # Paddle's import advises to install a compiler cache, which nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # for names of files that are no UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     program = Path(sys.argv[0]).name if command else None
@@ -122,6 +122,11 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     except OSError:  # closed, or on a full disk; without this Python would exit with 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _show_warning(message: Union[Warning, str], *_: object, **__: object) -> None:
+    """Print a warning, even while another thread is in `quiet`, as the one that reads the next file is."""
+    say(f"warning: {message}")
 
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> None:
