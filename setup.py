@@ -19,7 +19,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
-    package_data={"paddle_restore": ["py.typed"], "paddle_restore.serving": ["page/*"], "paddle_restore.shipped": ["*/*"]},
+    package_data={
+        "paddle_restore": ["py.typed"],
+        "paddle_restore.serving": ["page/*"],
+        "paddle_restore.shipped": ["*/*"],
+    },
     entry_points={"console_scripts": ["paddle-restore = paddle_restore.__main__:main"]},
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
