@@ -1,6 +1,6 @@
 """How well gain and read noise are estimated from single raw frames.
 
-    python benchmarks/sensor_noise.py --photographs data/photographs [--frames 200] [--seed 0]
+    python benchmarks/sensor_noise.py --photographs data/photographs [--frames 200] [--seed 0] [--denoise]
 
 A frame is a photograph of at least 512 pixels, softened as by a lens, behind the colour filters of one of
 five sensors, with the noise of an ISO from 100 to 25600. 7 of 10 are also up to 300 times too dark.
@@ -10,7 +10,7 @@ Photographs come from `tools/fetch_photographs.py`. No network is trained on suc
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,8 +18,10 @@ import numpy as np
 
 from paddle_restore.data.image import read_image
 from paddle_restore.data.mosaic import RawImage
-from paddle_restore.data.sensor_noise import estimate_noise
+from paddle_restore.data.sensor_noise import SensorNoise, estimate_noise
 from paddle_restore.data.synthetic.unprocess import mosaic, radiance
+from paddle_restore.inference.restored import RestoredRaw
+from paddle_restore.inference.restorer import Restorer
 
 MATRIX = (0.5838, -0.1430, -0.0246, -0.3497, 1.1477, 0.2297, -0.0748, 0.1885, 0.5778)  # XYZ -> camera
 TOLERANCE = 0.1
@@ -69,15 +71,32 @@ def expose(
     return raw, gain / levels, (read**2 + 1 / 12) / levels**2
 
 
+def loss_by_estimate(raw: RawImage, clean: np.ndarray, ratio: float, noise: SensorNoise) -> float:
+    """Return by how many dB `denoise_raw` is worse on the mosaic with the estimate than with the known noise.
+
+    clean  (H, W), 1 is white; both are amplified by `ratio` and clipped before they are compared
+    """
+    restorer = Restorer("denoise_raw")
+    source = restorer.read(raw, 1.0)
+    errors = []
+    for one in (source, replace(source, noise=noise)):
+        restored = restorer.run([one])[0]
+        assert isinstance(restored, RestoredRaw)
+        difference = np.clip(restored.raw.mosaic * ratio, 0, 1) - np.clip(clean * ratio, 0, 1)
+        errors.append(np.mean(difference**2))
+    return 10 * float(np.log10(errors[0] / errors[1]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photographs", type=Path, required=True, help="folder with train/ and val/")
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--denoise", action="store_true", help="also compare denoising by both")
     args = parser.parse_args()
     photos = [read_image(path) for path in sorted(args.photographs.glob("*/*.*"))]
     photos = [photo for photo in photos if min(photo.shape[:2]) >= 512]
-    errors, deviations = [], []
+    errors, deviations, losses = [], [], []
     for index in range(args.frames):
         rng = np.random.default_rng([args.seed, index])
         light = scene(photos[rng.integers(len(photos))], rng)
@@ -89,6 +108,9 @@ def main() -> None:
         x = np.maximum(raw.signal()[:, ::8, ::8], 0)
         deviation = np.sqrt((found.gain[1] * x + found.variance[1]) / (gain * x + variance))
         deviations.append(float(np.abs(deviation - 1).mean()))
+        if args.denoise:
+            clean = mosaic(light, sensor.pattern) / ratio
+            losses.append(loss_by_estimate(raw, clean, ratio, SensorNoise((gain,) * 3, (variance,) * 3)))
     error = np.abs(errors)
     within = (error < TOLERANCE).mean(axis=0)
     print(f"{args.frames} frames of {len(photos)} photographs, seed {args.seed}")
@@ -96,6 +118,9 @@ def main() -> None:
         print(f"{name}: {share:.1%} within {TOLERANCE:.0%}, median error {middle:.1%}")
     deviations_within = (np.array(deviations) < TOLERANCE).mean()
     print(f"standard deviation of the pixels, mean error: {deviations_within:.1%} within {TOLERANCE:.0%}")
+    if losses:
+        mean, largest = np.mean(losses), max(losses)
+        print(f"denoised with the estimate: {mean:.3f} dB worse on average, {largest:.3f} at most")
 
 
 if __name__ == "__main__":

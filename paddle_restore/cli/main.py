@@ -44,6 +44,7 @@ GROUPS = {
     },
     "train and export": {
         "train": ("train", "train a network from a recipe"),
+        "recipes": ("recipes", "list the recipes that come with the package"),
         "eval": ("eval", "measure a network on a recipe's evaluation data"),
         "export": ("export_model", "weights -> a folder for Paddle Inference"),
         "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
