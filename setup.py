@@ -18,8 +18,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9",
-    packages=find_packages(include=["paddle_restore", "paddle_restore.*"]),
-    package_data={"paddle_restore": ["py.typed"], "paddle_restore.serving": ["page/*"], "paddle_restore.shipped": ["*/*"]},
+    packages=[*find_packages(include=["paddle_restore", "paddle_restore.*"]), "paddle_restore.configs"],
+    package_dir={"paddle_restore.configs": "configs"},
+    package_data={
+        "paddle_restore": ["py.typed"],
+        "paddle_restore.configs": ["*/*.yml"],
+        "paddle_restore.serving": ["page/*"],
+        "paddle_restore.shipped": ["*/*"],
+    },
     entry_points={"console_scripts": ["paddle-restore = paddle_restore.__main__:main"]},
     install_requires=[
         "numpy>=1.22,<2.4",  # 2.4 breaks paddle.flops and float() of shape tensors in Paddle 3.3
@@ -67,6 +73,7 @@ setup(
         "browser": ["playwright>=1.40,<2"],
         "fuzz": ["schemathesis>=4,<5; python_version >= '3.10'"],
         "dev": [
+            "build>=1,<2",
             "httpx>=0.27,<1",  # asks the service
             "imagecodecs>=2024.9",
             "mypy>=1.11,<3",
@@ -75,6 +82,7 @@ setup(
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",
             "scipy>=1.9,<2",
+            "twine>=5,<7",
         ],
     },
 )

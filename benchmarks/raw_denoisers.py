@@ -25,7 +25,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Optional
 
@@ -135,6 +135,12 @@ SETS = (
 )
 CLEAN = Set(FULL_FRAME, "RGGB", 100, 1)
 
+# What --pictures shows: photographs that may be copied freely, CC0 and public domain.
+SHOWN_NLM = (27, 1.0)
+"""Strength and ratio of NLM in the pictures: the best of these sets, about."""
+
+PICTURES = (("astronaut", SETS[2]), ("coffee", SETS[5]), ("seeding_by_Clements_Engelhardt", SETS[8]))
+
 Denoiser = Callable[[np.ndarray], np.ndarray]
 """Stabilised planes (4, h, w) -> the same, less their noise."""
 
@@ -175,7 +181,11 @@ class Scene:
         return float(of_mosaic), self.score_developed(self.developed(planes))
 
     def score_developed(self, picture: np.ndarray) -> float:
-        return evaluate(picture, self.developed(self.clean), ("psnr_uint8",))["psnr_uint8"]
+        return evaluate(picture, self._reference, ("psnr_uint8",))["psnr_uint8"]
+
+    @cached_property
+    def _reference(self) -> np.ndarray:
+        return self.developed(self.clean)
 
 
 def scenes(set: Set, folder: Path) -> Iterator[Scene]:
@@ -243,13 +253,15 @@ def open_denoiser(model: str, weights: Optional[Path]) -> Denoiser:
 
 
 def write_pictures(path: Path, denoise: Denoiser, folder: Path) -> None:
-    """Write crops at 100 %, a row for each of four sets: noisy, BM3D, ours, clean."""
+    """Write developed crops at 100 %, a row each: noisy, NLM, BM3D, ours, clean."""
     rows = []
-    for number, set in enumerate(SETS[1:8:2]):
-        frame = list(scenes(set, folder))[number]
-        planes = [frame.noisy, frame.denoised(bm3d_planes), frame.denoised(denoise), frame.clean]
-        border = ((2, 2), (2, 2), (0, 0))
-        rows.append(np.hstack([np.pad(frame.developed(p), border, constant_values=255) for p in planes]))
+    names = [file.stem for file in list_files(folder, is_picture, "pictures")]
+    for name, set in PICTURES:
+        frame = list(scenes(set, folder))[names.index(name)]
+        noisy = frame.developed(frame.noisy)
+        planes = [frame.denoised(bm3d_planes), frame.denoised(denoise), frame.clean]
+        crops = [noisy, nlm(noisy, *SHOWN_NLM), *map(frame.developed, planes)]
+        rows.append(np.hstack([np.pad(c, ((2, 2), (2, 2), (0, 0)), constant_values=255) for c in crops]))
     write_image(path, np.vstack(rows))
 
 

@@ -119,9 +119,8 @@ def main() -> None:
     deviations_within = (np.array(deviations) < TOLERANCE).mean()
     print(f"standard deviation of the pixels, mean error: {deviations_within:.1%} within {TOLERANCE:.0%}")
     if losses:
-        print(
-            f"denoised with the estimate: {np.mean(losses):.3f} dB worse on average, {max(losses):.3f} at most"
-        )
+        mean, largest = np.mean(losses), max(losses)
+        print(f"denoised with the estimate: {mean:.3f} dB worse on average, {largest:.3f} at most")
 
 
 if __name__ == "__main__":

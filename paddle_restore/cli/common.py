@@ -35,7 +35,7 @@ def one_of(find: Callable[[], Sequence[str]]) -> Callable[[str], str]:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", type=Path, required=True, help="recipe (YAML)")
+    parser.add_argument("-c", "--config", type=Path, required=True, help="recipe (YAML), or its name")
     parser.add_argument(
         "-o",
         "--override",

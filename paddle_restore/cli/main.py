@@ -44,6 +44,7 @@ GROUPS = {
     },
     "train and export": {
         "train": ("train", "train a network from a recipe"),
+        "recipes": ("recipes", "list the recipes that come with the package"),
         "eval": ("eval", "measure a network on a recipe's evaluation data"),
         "export": ("export_model", "weights -> a folder for Paddle Inference"),
         "convert_weights": ("convert_weights", "published checkpoint -> our weights"),
@@ -99,12 +100,12 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     if isinstance(sys.stdout, io.TextIOWrapper):  # for names of files that are no UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     program = Path(sys.argv[0]).name if command else None
-    if command is None:
-        command, argv = _choose(argv)
     if from_shell:
         survive_closed_pipe()
-        if command != "serve":  # serve needs little memory, and starts its workers with huge pages
-            ask_for_huge_pages()
+    if command is None:
+        command, argv = _choose(argv)
+    if from_shell and command != "serve":  # serve needs little memory; its workers start with huge pages
+        ask_for_huge_pages()
     try:
         args = make_parser(command, program).parse_args(argv)
         try:

@@ -11,8 +11,9 @@ from paddle_restore.data.files import make_folder
 from paddle_restore.data.synthetic import scenes
 from paddle_restore.data.synthetic.noise import load_camera
 from paddle_restore.errors import UserError
+from paddle_restore.recipe_files import recipe_folder
 
-CAMERA = Path(__file__).resolve().parents[2] / "configs/cameras/sony_a7s2.yml"
+CAMERA = recipe_folder() / "cameras/sony_a7s2.yml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

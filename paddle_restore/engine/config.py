@@ -14,6 +14,7 @@ from paddle_restore.engine.objectives import OBJECTIVES, ObjectiveOptions
 from paddle_restore.errors import UserError, did_you_mean, shortened
 from paddle_restore.metrics import PROTOCOLS
 from paddle_restore.options import Options, validate
+from paddle_restore.recipe_files import find_recipe
 from paddle_restore.yaml_file import parse_yaml, read_yaml
 
 BASE = "_base_"
@@ -239,8 +240,11 @@ class Config(Options):
 
 
 def load_config(path: Union[str, Path], overrides: tuple[str, ...] = ()) -> Config:
-    """Read a recipe and apply `-o key.path=value`. Raises UserError for the first mistake."""
-    path = Path(path)
+    """Read a recipe, by its path or its name (`list_recipes`), and apply `-o key.path=value`.
+
+    Raises UserError for the first mistake.
+    """
+    path = find_recipe(path)
     values = _Reader().read(path)
     for override in overrides:
         _apply_override(values, override)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from paddle_restore.cli.main import main
+from paddle_restore.data.amplify import estimate_ratio
 from paddle_restore.data.exposure import auto_exposure
 from paddle_restore.data.raw import read_raw
 from paddle_restore.data.synthetic.dng import write_dng
@@ -17,6 +18,8 @@ from paddle_restore.inference.restorer import Restorer
 from paddle_restore.models import model_spec
 from paddle_restore.models.published import SONY
 from paddle_restore.models.registry import training_camera
+from paddle_restore.serving.example import dark_raw
+from paddle_restore.shipped import RAW, is_shipped
 
 PINK = np.float32([1.0, 0.6, 0.8])
 D850 = (1.0405, -0.3755, -0.1270, -0.5461, 1.3787, 0.1793, -0.1040, 0.2015, 0.6785)  # Adobe's, of LibRaw
@@ -112,3 +115,17 @@ def test_official_weights_give_grey_of_two_sensors_as_grey(shared, tmp_path, cap
         assert abs(red - green) < 5
         assert abs(blue - green) < 12
     np.testing.assert_allclose(patches[0], patches[1], atol=4)
+
+
+def test_the_pages_example_comes_out_brighter_than_before(tmp_path):
+    """Than "before" of the same ratio, and than by Lamba's estimate, which it got once."""
+    if not is_shipped(RAW):
+        pytest.skip(f"the weights of {RAW} are missing")
+    (tmp_path / "a.dng").write_bytes(dark_raw())
+    restorer = Restorer()
+    before = restorer.read(tmp_path / "a.dng")
+    after = restorer(tmp_path / "a.dng")
+    assert after.mean() > before.preview().mean() / 255
+    raw = read_raw(tmp_path / "a.dng")
+    assert after.mean() > 1.5 * restorer(tmp_path / "a.dng", ratio=estimate_ratio(*raw.histogram())).mean()
+    assert 0.2 < after.mean() < 0.6
