@@ -82,6 +82,7 @@ setup(
             "ruff>=0.5,<1",
             "scikit-image>=0.21,<1",
             "scipy>=1.9,<2",
+            "shtab>=1.7,<2",
             "twine>=5,<7",
         ],
     },

@@ -100,12 +100,12 @@ def main(command: Optional[str] = None, argv: Optional[Sequence[str]] = None) ->
     if isinstance(sys.stdout, io.TextIOWrapper):  # for names of files that are no UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     program = Path(sys.argv[0]).name if command else None
-    if command is None:
-        command, argv = _choose(argv)
     if from_shell:
         survive_closed_pipe()
-        if command != "serve":  # serve needs little memory, and starts its workers with huge pages
-            ask_for_huge_pages()
+    if command is None:
+        command, argv = _choose(argv)
+    if from_shell and command != "serve":  # serve needs little memory; its workers start with huge pages
+        ask_for_huge_pages()
     try:
         args = make_parser(command, program).parse_args(argv)
         try:

@@ -306,7 +306,7 @@ class Trainer:
         self._check_weights()
         with self.step.ema.applied() if options.ema and self.step.ema else nullcontext():
             rows = evaluate(
-                EagerNetwork(self.step.model),
+                EagerNetwork(self.step.model, threads=0),
                 self.spec,
                 self.eval_set,
                 options.metrics,
@@ -366,7 +366,7 @@ class Trainer:
             return
         inputs = [batch[key].numpy() for key in ("input", "noise") if key in batch]
         with self.step.precision():
-            outputs = EagerNetwork(self.step.model)(*inputs)
+            outputs = EagerNetwork(self.step.model, threads=0)(*inputs)
         if outputs.shape[1] != 3:
             return  # planes of a raw frame
         ratios = batch["ratio"].tolist() if "ratio" in batch else [None] * len(outputs)

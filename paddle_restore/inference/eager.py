@@ -19,17 +19,21 @@ class EagerNetwork:
     name = "own code"
 
     def __init__(self, model: paddle.nn.Layer, threads: Optional[int] = None):
-        """`threads` are those of a CPU, by default `thread_count()`."""
+        """`threads` are those of a CPU, by default `thread_count()`; 0 leaves the number of the process.
+
+        A training passes 0: after an evaluation it would go on with another number, and a resumed run would
+        not be bitwise the same.
+        """
         if any(parameter.dtype in _HALVES for parameter in model.parameters()):  # trained with train.amp O2
             model = copy.deepcopy(model).float()
         # `deployed` is the network without the parts that only training needs.
         self.model = model.deployed() if hasattr(model, "deployed") else model
-        self.threads = threads or thread_count()
+        self.threads = thread_count() if threads is None else threads
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         training = self.model.training
         self.model.eval()
-        if not on_gpu():  # Paddle's number of threads is that of the whole process
+        if self.threads and not on_gpu():  # Paddle's number of threads is that of the whole process
             paddle.base.core.set_num_threads(self.threads)
         with paddle.no_grad():
             output = self.model(*map(paddle.to_tensor, inputs)).astype("float32").numpy()

@@ -165,6 +165,10 @@ class _Exchange:
         if self._connection is None:
             await self._send(message)
             return
+        if self._connection.transport.is_closing():  # the server itself has refused the request's bytes
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            return
         # A timer and not wait_for: that would let a cancellation come between the parts of an answer.
         seconds = max(0.0, self._answer_end - now)
         timer = asyncio.get_running_loop().call_later(seconds, self._connection.transport.abort)

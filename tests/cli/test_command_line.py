@@ -123,7 +123,7 @@ def test_ctrl_c_of_the_work_is_one_line(shipped, tmp_path):
     write_image(tmp_path / "large.png", np.random.default_rng(0).random((1500, 2000, 3)))
     command = [sys.executable, "-m", "paddle_restore", "restore", tmp_path / "large.png"]
     process = subprocess.Popen(
-        [*map(str, command), "--output", str(tmp_path / "out.png"), "--self_ensemble", "x8", "--tile", "128"],
+        [*map(str, command), "--output", str(tmp_path / "out.png"), "--self_ensemble", "x8", "--tile", "336"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

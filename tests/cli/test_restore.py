@@ -145,7 +145,7 @@ def test_arrays(pictures, raws, tmp_path):
     ("array", "message"),
     [
         (np.full((20, 24, 3), np.nan), "NaN"),
-        (np.zeros((20, 24, 4)), r"the shape \(H, W, 3\).* and this array \(20, 24, 4\)"),
+        (np.zeros((20, 24, 5)), r"the shape \(H, W, 3\).* and this array \(20, 24, 5\)"),
         (np.full((20, 24, 3), 255.0), r"lies in \[0, 1\].* \[255, 255\]"),
         (np.zeros((20, 24, 3), np.int64), "uint8, uint16 or float"),
         (np.zeros((2, 3, 3)), "too small"),

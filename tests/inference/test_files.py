@@ -255,3 +255,23 @@ def test_the_benchmark_compares_a_folder(folder, tmp_path):
     assert done.returncode == 0
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "a.json").read_text().splitlines()]
     assert kinds == ["same", "same", "refused", "passed"]
+
+
+def test_the_service_takes_a_heic_and_answers_with_a_jpeg(tmp_path):
+    pytest.importorskip("pi_heif")
+    from paddle_restore.serving.processing import Models, RestoreRequest, process
+    from paddle_restore.serving.settings import Settings
+    from paddle_restore.serving.upload import Upload, _suffix
+
+    path = tmp_path / "upload"
+    path.write_bytes(HEIC.read_bytes())
+    path = path.rename(path.with_suffix(_suffix(Upload(path, "IMG_0001.HEIC"))))
+    assert path.suffix == ".heic"
+    request = RestoreRequest("restore", "identity", str(path), "IMG_0001.HEIC")
+    result = process(
+        Models({"identity": identity()}), request, Settings(model_dirs=(tmp_path,)), lambda *counts: None
+    )
+    with Image.open(result.path) as image:
+        assert (image.format, image.size) == ("JPEG", (48, 64))
+        assert "icc_profile" in image.info
+        assert not image.getexif()
