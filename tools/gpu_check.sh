@@ -18,9 +18,11 @@ export NVIDIA_TF32_OVERRIDE=0 # float32 is float32, as where the expected values
 "$python" -W ignore - "$device" << 'EOF' || exit 2
 import sys
 
-from paddle_restore.devices import check_device
-from paddle_restore.errors import UserError
-
+try:
+    from paddle_restore.devices import check_device
+    from paddle_restore.errors import UserError
+except ImportError as error:
+    sys.exit(f"error: {error}; PYTHON=FILE names another Python")
 try:
     check_device(sys.argv[1])
     import paddle

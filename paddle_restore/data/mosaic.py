@@ -368,4 +368,5 @@ def network_input(raw: RawImage, kind: str, ratio: float, clip: bool = True) -> 
 def check_kind(raw: RawImage, kind: str) -> None:
     """Raise UserError for a sensor of another kind than a network with input `kind` reads."""
     if raw.kind != ("bayer" if kind == "mosaic" else kind):
-        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one")
+        advice = "; sid_unet_xtrans reads X-Trans files" if raw.kind == "xtrans" else ""
+        raise UserError(f"{raw.path}: the network reads {kind} files, and this is a {raw.kind} one{advice}")
