@@ -93,6 +93,11 @@ def test_a_closed_pipe_ends_the_printing_and_not_the_work(shipped, pictures, tmp
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def _heed_ctrl_c():
+    """A shell starts its background jobs with SIGINT ignored, and whatever they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     "module", ["argparse", "numpy", "paddle.base.core", "paddle_restore.inference.restorer"]
 )
@@ -113,7 +118,12 @@ runpy.run_module("paddle_restore", run_name="__main__", alter_sys=True)
 """
     environment = {"PATH": "/usr/bin:/bin", "GLIBC_TUNABLES": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", line], cwd=tmp_path, capture_output=True, text=True, env=environment
+        [sys.executable, "-c", line],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        preexec_fn=_heed_ctrl_c,
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert not (tmp_path / "a.png").exists()
@@ -127,6 +137,7 @@ def test_ctrl_c_of_the_work_is_one_line(shipped, tmp_path):
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(6)

@@ -259,6 +259,7 @@ def test_the_benchmark_compares_a_folder(folder, tmp_path):
 
 def test_the_service_takes_a_heic_and_answers_with_a_jpeg(tmp_path):
     pytest.importorskip("pi_heif")
+    pytest.importorskip("python_multipart", reason="needs the extra serve")
     from paddle_restore.serving.processing import Models, RestoreRequest, process
     from paddle_restore.serving.settings import Settings
     from paddle_restore.serving.upload import Upload, _suffix
