@@ -48,6 +48,18 @@ def test_a_picture_is_restored_without_paddle(tmp_path, shipped, backend, librar
     assert (tmp_path / "b.png").is_file()
 
 
+@pytest.mark.parametrize(("backend", "library"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_libraries_tell_nobody(tmp_path, shipped, monkeypatch, backend, library):
+    """ONNX Runtime and OpenVINO keep numbers in the user's folders, which they send to their makers."""
+    pytest.importorskip(library)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    write_image(tmp_path / "a.png", np.random.default_rng(0).random((40, 48, 3)))
+    words = ("restore", tmp_path / "a.png", "--output", tmp_path / "b.png", "--backend", backend)
+    assert imported(tmp_path, *words, libraries=(library, "openvino_telemetry")) == [library]
+    assert not (tmp_path / "home").exists()
+
+
 def test_the_help_names_what_the_options_take():
     text = make_parser("restore").format_help()
     for name in (*_formats(), *_colour_spaces()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
 
+# From 1.29 on it sends data on the machine and the graph to its makers, unless this is set before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime
 except ImportError:

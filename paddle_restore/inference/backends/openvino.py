@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,10 +17,18 @@ from paddle_restore.inference.backends import graph_files
 from paddle_restore.inference.onnx_file import read_onnx
 from paddle_restore.inference.package import Package
 
+# Its import sends data to its makers, from a forked process that can hang and keep our pipes open. It has a
+# stand-in for that part where the part is not installed.
+_untold = "openvino_telemetry" not in sys.modules
+if _untold:
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 try:
     import openvino
 except ImportError:
     openvino = None
+finally:
+    if _untold:
+        del sys.modules["openvino_telemetry"]
 
 # Set for fp32 too: on a CPU that has bf16, OpenVINO computes in bf16 by default.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
