@@ -76,16 +76,41 @@ class Photographs:
         return random_part(photo, side, rng)
 
 
-class PhotographsTrain:
+class WindowsTrain:
+    """What training sets made from photographs share; they add `sample`."""
+
+    def __init__(self, options: WindowsOptions, crop: Optional[int]):
+        self.crop, self.epoch = crop or options.crop, options.epoch
+        self.photographs = Photographs(options, options.root / options.train_folder)
+
+    def __len__(self) -> int:
+        return self.epoch
+
+
+class WindowsEval:
+    """What evaluation sets made from photographs share; they add `sample`."""
+
+    note = ""
+
+    def __init__(self, options: WindowsOptions):
+        self.size, self.patches = options.eval_crop, options.eval_patches
+        self.photographs = read_photographs(options.root / options.eval_folder, options.limit)
+
+    def __len__(self) -> int:
+        return len(self.photographs) * self.patches
+
+    def window(self, index: int, side: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a part of the photograph that patch `index` is cut from, (side, side, 3) uint8."""
+        return random_part(self.photographs[index % len(self.photographs)], side, rng)
+
+
+class PhotographsTrain(WindowsTrain):
     """Patches of random photographs, each with its own camera and noise."""
 
     def __init__(self, options: PhotographsOptions, spec: ModelSpec, crop: Optional[int] = None):
         _check(spec)
-        self.options, self.crop = options, crop or options.crop
-        self.photographs = Photographs(options, options.root / options.train_folder)
-
-    def __len__(self) -> int:
-        return self.options.epoch
+        super().__init__(options, crop)
+        self.options = options
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return input and target, (3, crop, crop) float32 in [0, 1]."""
@@ -96,27 +121,20 @@ class PhotographsTrain:
         return {"input": noisy, "target": clean, "name": str(index)}
 
 
-class PhotographsEval:
+class PhotographsEval(WindowsEval):
     """Fixed patches of the held-out photographs, each with a camera and noise that its index draws."""
-
-    note = ""
 
     def __init__(self, options: PhotographsOptions, spec: ModelSpec):
         _check(spec)
+        super().__init__(options)
         self.options = options
-        self.photographs = read_photographs(options.root / options.eval_folder, options.limit)
-
-    def __len__(self) -> int:
-        return len(self.photographs) * self.options.eval_patches
 
     def sample(self, index: int) -> Sample:
         """Return input and target, (3, eval_crop, eval_crop) float32 in [0, 1]."""
         rng = np.random.default_rng([_EVAL_SEED, index])
         development = draw_development(rng, self.options.clean)
-        size = self.options.eval_crop
-        photo = self.photographs[index % len(self.photographs)]
-        window = random_part(photo, source_side(size, development), rng)
-        pair = take_picture(window, size, development, rng)
+        window = self.window(index, source_side(self.size, development), rng)
+        pair = take_picture(window, self.size, development, rng)
         noisy, clean = (np.ascontiguousarray(part.transpose(2, 0, 1)) for part in pair)
         return {"input": noisy, "target": clean, "name": f"{index:04d}"}
 

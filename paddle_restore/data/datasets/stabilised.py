@@ -12,10 +12,9 @@ from pydantic import Field
 
 from paddle_restore.data.datasets import DATASETS, MAX_CROP, DatasetKind, Sample
 from paddle_restore.data.datasets.photographs import (
-    Photographs,
+    WindowsEval,
     WindowsOptions,
-    random_part,
-    read_photographs,
+    WindowsTrain,
 )
 from paddle_restore.data.synthetic.camera import draw_development
 from paddle_restore.data.synthetic.raw_frames import (
@@ -39,47 +38,38 @@ class StabilisedOptions(WindowsOptions):
     eval_crop: int = Field(128, gt=0, le=MAX_CROP, description="side of an evaluation patch in packed pixels")
 
 
-class StabilisedTrain:
+class StabilisedTrain(WindowsTrain):
     """Patches of random photographs, each taken by its own camera."""
 
     def __init__(self, options: StabilisedOptions, spec: ModelSpec, crop: Optional[int] = None):
         _check(spec)
-        self.options, self.crop = options, crop or options.crop
-        self.photographs = Photographs(options, options.root / options.train_folder)
-
-    def __len__(self) -> int:
-        return self.options.epoch
+        super().__init__(options, crop)
+        self.misjudged = options.misjudged
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return input and target, (4, crop, crop) float32, noise of the input about 1, black 0."""
         frame = draw_frame(draw_development(rng), rng)
         window = self.photographs.window(frame_side(self.crop, frame), rng)
         noisy, clean = take_frame(window, self.crop, frame, rng)
-        wrong = rng.normal(0, 0.1, 2) if rng.random() < self.options.misjudged else np.zeros(2)
+        wrong = rng.normal(0, 0.1, 2) if rng.random() < self.misjudged else np.zeros(2)
         told = np.exp(wrong) * (frame.exposure.gain, frame.exposure.variance)
         noisy, clean = stabilised_pair(noisy, clean, *told.tolist())
         return {"input": noisy, "target": clean, "name": str(index)}
 
 
-class StabilisedEval:
+class StabilisedEval(WindowsEval):
     """Fixed patches of the held-out photographs, each with a camera that its index draws."""
-
-    note = ""
 
     def __init__(self, options: StabilisedOptions, spec: ModelSpec):
         _check(spec)
-        self.options = options
-        self.photographs = read_photographs(options.root / options.eval_folder, options.limit)
-
-    def __len__(self) -> int:
-        return len(self.photographs) * self.options.eval_patches
+        super().__init__(options)
 
     def sample(self, index: int) -> Sample:
         """Return input and target, (4, eval_crop, eval_crop) float32, and how to make pictures of them."""
         rng = np.random.default_rng([_EVAL_SEED, index])
-        frame, size = draw_frame(draw_development(rng), rng), self.options.eval_crop
-        photo = self.photographs[index % len(self.photographs)]
-        noisy, clean = take_frame(random_part(photo, frame_side(size, frame), rng), size, frame, rng)
+        frame = draw_frame(draw_development(rng), rng)
+        window = self.window(index, frame_side(self.size, frame), rng)
+        noisy, clean = take_frame(window, self.size, frame, rng)
         develop = developer(frame, clean)
         noisy, clean = stabilised_pair(noisy, clean, frame.exposure.gain, frame.exposure.variance)
         return {"input": noisy, "target": clean, "name": f"{index:04d}", "develop": develop}
