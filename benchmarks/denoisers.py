@@ -46,6 +46,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 Denoiser = Callable[[np.ndarray], np.ndarray]
 """(H, W, 3) uint8 -> the same."""
 
+Measure = Callable[[Denoiser, int], list[float]]
+"""A denoiser and n -> its mean scores on every n-th picture of a set, the PSNR first."""
+
 PROTOCOLS = ("psnr_uint8", "ssim_rgb_matlab")
 # Variance of shot noise at white and standard deviation of read noise, as fractions of white: about
 # ISO 400, 1600 and 6400 of a phone.
@@ -157,34 +160,30 @@ def climb(count: int, value: Callable[[int], float]) -> int:
         best = highest
 
 
-def best_nlm(pairs: list[Pair]) -> tuple[list[float], str]:
+def best_nlm(measure: Measure) -> tuple[list[float], str]:
+    """Return what `measure` gives at NLM's best setting, and the setting."""
     found = []
     for ratio in NLM_COLOURS:
-
-        def denoiser(index: int, ratio: float = ratio) -> Denoiser:
-            return partial(nlm, strength=NLM_STRENGTHS[index], ratio=ratio)
-
-        index = best_setting(len(NLM_STRENGTHS), denoiser, pairs)
+        denoisers = [partial(nlm, strength=strength, ratio=ratio) for strength in NLM_STRENGTHS]
+        scores, index = best_setting(denoisers, measure)
         strength = NLM_STRENGTHS[index]
-        found.append((score(pairs, denoiser(index)), f"h {strength}, colour {strength * ratio:g}"))
+        found.append((scores, f"h {strength}, colour {strength * ratio:g}"))
     return max(found)
 
 
-def best_bm3d(pairs: list[Pair]) -> tuple[list[float], str]:
-    def denoiser(index: int) -> Denoiser:
-        return partial(bm3d, sigma=BM3D_SIGMAS[index])
-
-    index = best_setting(len(BM3D_SIGMAS), denoiser, pairs)
-    return score(pairs, denoiser(index)), f"sigma {BM3D_SIGMAS[index]}"
+def best_bm3d(measure: Measure) -> tuple[list[float], str]:
+    scores, index = best_setting([partial(bm3d, sigma=sigma) for sigma in BM3D_SIGMAS], measure)
+    return scores, f"sigma {BM3D_SIGMAS[index]}"
 
 
-def best_setting(count: int, denoiser: Callable[[int], Denoiser], pairs: list[Pair]) -> int:
-    """Return the number of the setting with the highest PSNR on every third pair."""
-    return climb(count, lambda index: score(pairs[::3], denoiser(index))[0])
+def best_setting(denoisers: list[Denoiser], measure: Measure) -> tuple[list[float], int]:
+    """Return the scores and the number of the denoiser that has the highest PSNR on every third picture."""
+    index = climb(len(denoisers), lambda index: measure(denoisers[index], 3)[0])
+    return measure(denoisers[index], 1), index
 
 
-Best = Callable[[list[Pair]], tuple[list[float], str]]
-"""Pairs -> means of PROTOCOLS at the best setting, and the setting."""
+Best = Callable[[Measure], tuple[list[float], str]]
+"""Scores at the best setting, and the setting."""
 
 
 def methods() -> dict[str, Best]:
@@ -217,22 +216,31 @@ def write_pictures(path: Path, restorer: Restorer, folder: Path) -> None:
         strength, ratio, sigma = SHOWN_SETTINGS[level]
         old = [nlm(noisy, strength, ratio)] + ([bm3d(noisy, sigma)] if "BM3D" in methods() else [])
         ours = np.rint(restorer(noisy) * 255).astype(np.uint8)
-        border = ((2, 2), (2, 2), (0, 0))
-        rows.append(
-            np.hstack([np.pad(crop, border, constant_values=255) for crop in (noisy, *old, ours, clean)])
-        )
-    write_image(path, np.vstack(rows))
+        rows.append([noisy, *old, ours, clean])
+    write_rows(path, rows)
+
+
+def write_rows(path: Path, rows: list[list[np.ndarray]]) -> None:
+    """Write rows of crops as one picture, each crop with a white border."""
+    border = ((2, 2), (2, 2), (0, 0))
+    bordered = [[np.pad(crop, border, constant_values=255) for crop in row] for row in rows]
+    write_image(path, np.vstack([np.hstack(row) for row in bordered]))
+
+
+def make_parser(description: Optional[str], model: str, cache: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default=model)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--photographs", type=Path, default=Path("data/photographs/val"))
+    parser.add_argument("--cache", type=Path, default=Path(cache))
+    parser.add_argument("--pictures", type=Path, help="also write crops of all methods to this file")
+    parser.add_argument("--old-only", action="store_true", help="only measure NLM and BM3D, into the cache")
+    return parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="denoise_unet")
-    parser.add_argument("--weights", type=Path)
+    parser = make_parser(__doc__, "denoise_unet", "output/denoisers.json")
     parser.add_argument("--sidd", type=Path, help="folder with Noisy/ and GT/")
-    parser.add_argument("--photographs", type=Path, default=Path("data/photographs/val"))
-    parser.add_argument("--cache", type=Path, default=Path("output/denoisers.json"))
-    parser.add_argument("--pictures", type=Path, help="also write crops of all methods to this file")
-    parser.add_argument("--old-only", action="store_true", help="only measure NLM and BM3D, into the cache")
     arguments = parser.parse_args()
     try:
         restorer = None if arguments.old_only else Restorer(arguments.model, arguments.weights)
@@ -243,7 +251,7 @@ def main() -> int:
             for method, best in methods().items():
                 key = f"{name} {method}"
                 if key not in cache:
-                    cache[key] = best(pairs)
+                    cache[key] = best(lambda denoise, step, pairs=pairs: score(pairs[::step], denoise))
                     with atomic_path(arguments.cache) as path:
                         path.write_text(json.dumps(cache, indent=1))
                 row += [*cache[key]]

@@ -19,13 +19,12 @@ old methods.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Optional
 
@@ -37,12 +36,12 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from denoisers import NLM_COLOURS, NLM_STRENGTHS, climb, methods, nlm
+from denoisers import best_nlm, make_parser, methods, nlm, write_rows
 
 from paddle_restore.cli.main import fail
 from paddle_restore.data.files import atomic_path, list_files
 from paddle_restore.data.formats import is_picture
-from paddle_restore.data.image import read_image, to_float, write_image
+from paddle_restore.data.image import read_image, to_float
 from paddle_restore.data.mosaic import RawImage, unpacked
 from paddle_restore.data.stabilise import stabilise, unstabilise
 from paddle_restore.data.synthetic.dng import dng_bytes
@@ -224,20 +223,16 @@ def bm3d_planes(planes: np.ndarray) -> np.ndarray:
     )
 
 
-def best_nlm(frames: list[Scene]) -> tuple[float, str]:
-    """Return the mean developed PSNR at the setting that is best for every third scene, and the setting."""
+def developed_nlm(frames: list[Scene]) -> tuple[float, str]:
+    """Return the mean developed PSNR at the best setting, and the setting."""
     noisy = [frame.developed(frame.noisy) for frame in frames]
-    found = []
-    for ratio in NLM_COLOURS:
 
-        def mean(index: int, step: int = 1, ratio: float = ratio) -> float:
-            pairs = list(zip(frames, noisy))[::step]
-            strength = NLM_STRENGTHS[index]
-            return float(np.mean([f.score_developed(nlm(picture, strength, ratio)) for f, picture in pairs]))
+    def measure(denoise: Callable[[np.ndarray], np.ndarray], step: int) -> list[float]:
+        pairs = list(zip(frames, noisy))[::step]
+        return [float(np.mean([frame.score_developed(denoise(picture)) for frame, picture in pairs]))]
 
-        index = climb(len(NLM_STRENGTHS), partial(mean, step=3))
-        found.append((mean(index), f"h {NLM_STRENGTHS[index]}, colour {NLM_STRENGTHS[index] * ratio:g}"))
-    return max(found)
+    (score,), setting = best_nlm(measure)
+    return score, setting
 
 
 def open_denoiser(model: str, weights: Optional[Path]) -> Denoiser:
@@ -260,9 +255,8 @@ def write_pictures(path: Path, denoise: Denoiser, folder: Path) -> None:
         frame = list(scenes(set, folder))[names.index(name)]
         noisy = frame.developed(frame.noisy)
         planes = [frame.denoised(bm3d_planes), frame.denoised(denoise), frame.clean]
-        crops = [noisy, nlm(noisy, *SHOWN_NLM), *map(frame.developed, planes)]
-        rows.append(np.hstack([np.pad(c, ((2, 2), (2, 2), (0, 0)), constant_values=255) for c in crops]))
-    write_image(path, np.vstack(rows))
+        rows.append([noisy, nlm(noisy, *SHOWN_NLM), *map(frame.developed, planes)])
+    write_rows(path, rows)
 
 
 def _cell(values: list[Score]) -> str:
@@ -270,14 +264,7 @@ def _cell(values: list[Score]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="denoise_raw")
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--photographs", type=Path, default=Path("data/photographs/val"))
-    parser.add_argument("--cache", type=Path, default=Path("output/raw_denoisers.json"))
-    parser.add_argument("--pictures", type=Path, help="also write crops of all methods to this file")
-    parser.add_argument("--old-only", action="store_true", help="only measure NLM and BM3D, into the cache")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, "denoise_raw", "output/raw_denoisers.json").parse_args()
     try:
         ours = None if arguments.old_only else open_denoiser(arguments.model, arguments.weights)
         cache = json.loads(arguments.cache.read_text()) if arguments.cache.is_file() else {}
@@ -287,7 +274,7 @@ def main() -> int:
             row = [str(set), _cell([frame.score(frame.noisy) for frame in frames])]
             found = cache.setdefault(str(set), {})
             if "NLM" not in found:
-                found["NLM"] = best_nlm(frames)
+                found["NLM"] = developed_nlm(frames)
             if "BM3D" not in found and "BM3D" in methods():
                 found["BM3D"] = [frame.score(frame.denoised(bm3d_planes)) for frame in frames]
             with atomic_path(arguments.cache) as path:

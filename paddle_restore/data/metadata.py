@@ -270,10 +270,7 @@ def read_sensor_tags(path: str | Path) -> Directory:
             below = found.get(_SUBDIRECTORIES, ())
             for offset in (below if isinstance(below, tuple) else (below,))[:_MAX_SUBDIRECTORIES]:
                 part = reader.load(offset)
-                if part.get(_FILE_TYPE, 0) == 0 and part.get(PHOTOMETRIC) in (
-                    COLOUR_FILTER_ARRAY,
-                    LINEAR_RAW,
-                ):
+                if part.get(_FILE_TYPE, 0) == 0 and part.get(PHOTOMETRIC) in _SENSORS:
                     return merged(found, part)
             return merged(found)  # which decodes every tag
     except Exception:
