@@ -15,6 +15,7 @@ python="$VENV/bin/python"
 recipe=configs/sid/demo.yml
 run=output/quickstart
 picture=10001_00_0.1s
+shown=10001_00_100 # its name in the evaluation: with the ratio, as the authors have it
 noisy=10001_1.png
 
 step "noisy pictures, restored without training"
@@ -38,8 +39,8 @@ step "export"
 step "Paddle Inference on one raw file"
 "$python" tools/infer.py --model_dir "$run/inference" --input "data/demo/Sony/short/$picture.ARW" \
   --target data/demo/Sony/long --output "$run/restored"
-"$python" tools/compare.py "$run/eval/${picture}_scale.png" "$run/restored/$picture.png" \
-  "$run/eval/${picture}_gt.png" --output "$run/compare.png"
+"$python" tools/compare.py "$run/eval/${shown}_scale.png" "$run/restored/$picture.png" \
+  "$run/eval/${shown}_gt.png" --output "$run/compare.png"
 
 step "done"
 cat <<END
